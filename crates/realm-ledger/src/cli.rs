@@ -17,7 +17,9 @@ mod parse;
 mod token;
 
 pub(crate) use asking::{
-    DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs, QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs, StateArgs, SubmitArgs, WhatIfArgs, WindowsArgs,
+    DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs,
+    QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs,
+    StateArgs, SubmitArgs, WhatIfArgs, WindowsArgs,
 };
 pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,

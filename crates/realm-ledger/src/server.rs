@@ -192,9 +192,10 @@ impl Server {
             }
             metrics.render()
         });
-        let commands = config.local.is_none().then(|| {
-            Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) }
-        });
+        let commands = config
+            .local
+            .is_none()
+            .then(|| Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) });
         let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);
         let api = api.with_commands(commands).with_journal(journal.clone().map(local::journal_health));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));

@@ -24,8 +24,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
 
-use super::metric::{self, NO_QUERY};
 use super::Api;
+use super::metric::{self, NO_QUERY};
 use crate::access::{AccessScope, Credentials, Denied, Grants, Principal, Refusal};
 use crate::action::Action;
 use crate::problem::ProblemKind;

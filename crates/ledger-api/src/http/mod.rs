@@ -148,7 +148,9 @@ use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, Subscrip
 use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery,
+    InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
 use places::{Places, RequestPlace};

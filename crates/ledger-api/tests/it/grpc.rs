@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use ledger_api::http::Options;
 use ledger_api::problem::ProblemKind;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery, request,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
+    InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    request,
 };
 use ledger_core::ids::{ClientKey, EventId};
 use ledger_core::policy::Policy;

@@ -8,7 +8,10 @@ use std::sync::Mutex;
 
 use ledger_api::http::Options;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter, InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
+    InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, Page,
+    PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery,
+    TenantQuery, WhatIfQuery,
 };
 use ledger_core::event::{Evidence, InstallationFact};
 use ledger_core::ids::InstallationKey;

@@ -1,6 +1,6 @@
 // Lists: filters and sort in the URL, so that a bookmark keeps them. What a search found is one of them.
 
-import { ask, pages, path } from "./api.js";
+import { pages } from "./api.js";
 import { anomalyText, migrationText } from "./cards.js";
 import { button, field, h, link, note, replace, select } from "./dom.js";
 import { QUARANTINE } from "./quarantine.js";
@@ -142,16 +142,10 @@ export async function listView(name, parameters) {
 		}
 	} catch (failed) {
 		if (failed.status === 401) throw failed;
-		replace(body, name === "search" && failed.code === "no-such-route" ? await exactly(parameters.q) : problemNote(failed));
+		replace(body, problemNote(failed));
 	}
 	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(parameters) ?? filterForm(name, list, parameters), body];
 	return { title: list.title, element };
-}
-
-// A build without search: the client key as it is.
-async function exactly(q) {
-	const found = await ask(path`/v1/tenants/${q}`).then(() => true, () => false);
-	return note("", "This build finds whole client keys only. ", found ? tenantLink(q) : `There is no ${q}.`);
 }
 
 function refusedNote(refused) {
