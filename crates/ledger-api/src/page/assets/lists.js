@@ -5,18 +5,16 @@ import { anomalyText, migrationText } from "./cards.js";
 import { button, field, h, link, note, replace, select } from "./dom.js";
 import { QUARANTINE } from "./quarantine.js";
 import { go, href, keep, tenantHref } from "./route.js";
-import { column, exportButtons, table } from "./table.js";
+import { column, exportButtons, member, table } from "./table.js";
 import { DAY, iso, when } from "./time.js";
 import { RULES, STATUS, chip, freshnessNote, problemNote, windowText } from "./words.js";
 
 const MOST = 1000, DRAWN = 100;
 const NAMES = { CLIENT_KEY: "client key", SITE_HOST: "site", ENTITLEMENT_ID: "entitlement", INSTALLATION_ID: "installation" };
 
-// A column of one member.
-const of = (name, member, shown) => column(name, (row) => row[member], shown && ((row) => shown(row[member])));
 const tenantLink = (key) => link(tenantHref(key), key), short = (instant) => instant && when(instant, true);
-const tenant = of("Client key", "clientKey", tenantLink), app = of("App", "appKey"), since = of("Since", "pinnedSince", short), status = of("Status", "status", (value) => STATUS[value]);
-const realm = of("Realm", "pinnedRealm", chip), product = of("Product", "productRealm", chip), aligned = of("Would be in", "alignedRealm", chip), data = of("Data", "dataRealm", chip);
+const tenant = member("Client key", "clientKey", tenantLink), app = member("App", "appKey"), since = member("Since", "pinnedSince", short), status = member("Status", "status", (value) => STATUS[value]);
+const realm = member("Realm", "pinnedRealm", chip), product = member("Product", "productRealm", chip), aligned = member("Would be in", "alignedRealm", chip), data = member("Data", "dataRealm", chip);
 const windowColumn = column("Window", (row) => row.window?.end ?? "without end", (row) => windowText(row.window));
 const migration = column("Migration", (row) => row.migration && `${row.migration.dueBy} ${row.migration.phase} to ${row.migration.targetRealm}`, (row) => row.migration && migrationText(row.migration));
 const decided = column("Decided by", (row) => row.decision?.rule, (row) => row.decision && h("span", { title: RULES[row.decision.rule] }, row.decision.rule));
