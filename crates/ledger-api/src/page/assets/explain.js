@@ -8,7 +8,6 @@ import { RULES, chip } from "./words.js";
 
 const INSTANT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
 
-// Instants in a sentence are shown in the page's zone.
 export function withInstants(text) {
 	return text.split(INSTANT).map((part, at) => (at % 2 ? when(part) : part));
 }

@@ -23,7 +23,7 @@ const apps = column("Apps", (row) => row.appKeys.join(", ") || "none");
 const named = (names) => names.map(({ by, value, appKeys }) => [NAMES[by], value, appKeys && `of ${appKeys.join(", ")}`].filter(Boolean).join(" ")).join("; ");
 
 const side = (name, end) => column(name, (row) => row[end].clientKey, ({ [end]: { clientKey, realm, pinnedRealm = realm } }) => [tenantLink(clientKey), " ", pinnedRealm && chip(pinnedRealm)]);
-const links = [app, side("Goes on from", "from"), side("Goes on as", "to")];
+const links = [column("App", (row) => row.appKey ?? row.to.appKey), side("Goes on from", "from"), side("Goes on as", "to")];
 const linkForm = ({ appKey, from, to }) => href(["operate"], { type: "continued", clientKey: to.clientKey, appKey, fromClientKey: from.clientKey, fromAppKey: appKey, fromRealm: from.pinnedRealm });
 const proposal = [...links, column("Silent since", (row) => row.from.lastEvent, (row) => short(row.from.lastEvent)), column("Appeared", (row) => row.to.firstEvent, (row) => short(row.to.firstEvent)),
 	column("What they share", (row) => named(row.shared)), column("Act", () => undefined, (row) => link(linkForm(row), "link them"))];
