@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
-use ledger_api::http::{self, Api};
+use ledger_api::http::{self, Api, Tls};
 use ledger_api::ledger::Ledger;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
@@ -130,6 +130,9 @@ impl Server {
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen, "http.listen")?;
         let access = access_for(&listener, config)?;
+        let tls = config.tls().map(Tls::new).transpose();
+        let tls = tls.map_err(|error| Failure::caused("HTTP cannot speak TLS", error))?.map(Arc::new);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
         let data = Arc::new(secret::open(config)?.0);
         let catalog = Arc::new(Catalog::default());
@@ -150,14 +153,14 @@ impl Server {
             memory::report(&measured);
             metrics.render()
         });
-        let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);
+        let api = Api::new(ledger, render, config.http.options.clone()).with_access(access).with_tls(tls);
         let pipeline = Pipeline::start(config, &data, &catalog)?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(serve_both(listener, admin, api, closed));
         info!(
-            url = %format_args!("http://{address}"),
+            url = %format_args!("{scheme}://{address}"),
             admin_url = %format_args!("http://{admin_address}"),
             data_dir = %config.data_dir.display(),
             "ready"

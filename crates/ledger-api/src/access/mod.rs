@@ -6,6 +6,7 @@
 //! | `principal` | [`Principal`], [`AccessScope`], [`Scopes`] |
 //! | `rate` | how many requests a principal may send |
 //! | `token` | static tokens: how they are made, and found by their hash |
+//! | `jwt`, `jwks`, `signature` | web tokens of named issuers, their keys, and how signatures are checked |
 //! | `admit` | [`Access`]: the table of all who may ask, and [`Refusal`] |
 //!
 //! Nothing here knows a question or a protocol. A door takes the credentials from a request and gets the principal from
@@ -22,11 +23,19 @@
 
 mod admit;
 mod grants;
+mod jwks;
+mod jwt;
 mod principal;
 mod rate;
+mod signature;
 mod token;
 
-pub use admit::{Access, AccessOptions, AccessOptionsError, Credentials, Denied, Refusal, TokenOptions};
+pub use admit::{
+    Access, AccessOptions, AccessOptionsError, CertificateOptions, Credentials, Denied, Refusal, StaleKeys,
+    TokenOptions,
+};
 pub use grants::Grants;
+pub use jwks::KeySetError;
+pub use jwt::{IssuerOptions, SigningAlgorithm};
 pub use principal::{AccessScope, Principal, Scopes};
 pub use token::{TOKEN_PREFIX, new_token, token_hash};

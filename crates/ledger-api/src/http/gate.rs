@@ -26,6 +26,7 @@ use ledger_core::ids::AppKey;
 
 use super::Api;
 use super::metric;
+use super::tls::ClientCertificate;
 use crate::access::{AccessScope, Credentials, Denied, Principal, Refusal};
 use crate::problem::ProblemKind;
 use crate::query::{Problem, Query};
@@ -98,23 +99,37 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|route| name_of(route.as_str()));
     let query = route.unwrap_or(NO_QUERY);
-    let admitted = api.access.admit(credentials(request.headers()), (api.clock)());
-    let (principal, response) = match admitted {
+    let certificate = request.extensions().get::<ClientCertificate>().copied();
+    let (principal, response) = match principal_of(&api, request.headers(), certificate).await {
         Ok(principal) => {
             request.extensions_mut().insert(Caller(Some(Arc::clone(&principal))));
             (Some(principal), next.run(request).await)
         }
-        Err(Denied { refusal, principal }) => {
+        Err(Denied { refusal, principal, .. }) => {
             let is_grpc = is_grpc(request.headers());
             let problem = Problem::from(refusal);
-            let kind = problem.kind;
-            let mut response = if is_grpc { grpc_refusal(problem) } else { problem.into_response() };
-            response.extensions_mut().insert(kind);
-            (principal, response)
+            (principal, if is_grpc { grpc_refusal(problem) } else { problem.into_response() })
         }
     };
     report(query, principal.as_deref(), &response, begun);
     response
+}
+
+/// Whoever sent the request. A web token whose key is not known has the keys of its issuer read again first.
+async fn principal_of(
+    api: &Api,
+    headers: &HeaderMap,
+    certificate: Option<ClientCertificate>,
+) -> Result<Arc<Principal>, Denied> {
+    let admit = || {
+        let certificate = certificate.as_ref().map(|ClientCertificate(hash)| hash);
+        api.access.admit(credentials(headers), certificate, (api.clock)())
+    };
+    let admitted = admit();
+    let Err(Denied { stale_keys: Some(stale), .. }) = &admitted else { return admitted };
+    let (access, stale) = (Arc::clone(&api.access), stale.clone());
+    let is_read = tokio::task::spawn_blocking(move || access.read_again(&stale)).await;
+    if is_read.unwrap_or(false) { admit() } else { admitted }
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
@@ -129,7 +144,11 @@ fn name_of(route: &str) -> &'static str {
 /// The line of the log, and the count, of a request that needs them.
 fn report(query: &'static str, principal: Option<&Principal>, response: &Response, begun: Instant) {
     let asked = response.extensions().get::<AskedFor>();
-    let refused = response.extensions().get::<ProblemKind>().map(|kind| kind.code());
+    let kind = response.extensions().get::<ProblemKind>().copied();
+    let refused = kind.filter(|kind| {
+        matches!(kind, ProblemKind::Unauthenticated | ProblemKind::ScopeMissing | ProblemKind::RateLimited)
+    });
+    let refused = refused.map(ProblemKind::code);
     let hidden = asked.and_then(|asked| asked.is_hidden.then_some("not-granted"));
     let refused = refused.or(hidden);
     let query = asked.map_or(query, |asked| asked.query);
@@ -146,7 +165,7 @@ fn report(query: &'static str, principal: Option<&Principal>, response: &Respons
         query,
         client_key = asked.and_then(|asked| asked.client.as_deref()),
         app_key = asked.and_then(|asked| asked.app.as_deref()),
-        code = refused.unwrap_or("ok"),
+        code = refused.or_else(|| kind.map(ProblemKind::code)).unwrap_or("ok"),
         status = response.status().as_u16(),
         took = ?begun.elapsed(),
     );
@@ -167,8 +186,9 @@ fn grpc_refusal(problem: Problem) -> Response {
         ProblemKind::ScopeMissing => PERMISSION_DENIED,
         _ => UNAUTHENTICATED,
     };
-    let message = HeaderValue::try_from(problem.into_json().detail.as_ref());
     let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(problem.kind);
+    let message = HeaderValue::try_from(problem.into_json().detail.as_ref());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from_static(status));

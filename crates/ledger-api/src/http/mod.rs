@@ -77,6 +77,7 @@ mod scan;
 mod serve;
 mod socket;
 mod stream;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
 pub use serve::{serve, serve_admin};
+pub use tls::{Tls, TlsError, TlsOptions};
 
 use crate::access::Access;
 use crate::ledger::Ledger;
@@ -136,6 +138,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Api {
     ledger: Arc<Ledger>,
     access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
     metrics: RenderMetrics,
     clock: fn() -> Timestamp,
     places: Places,
@@ -153,13 +156,20 @@ impl Api {
         let pages = ReaderThreads::start("page", PAGES_AT_A_TIME);
         let (options, deadlines) = (Arc::new(options), Deadlines::default());
         let access = Arc::default();
-        Self { ledger, access, metrics, clock: system_clock, places, readers, pages, options, deadlines }
+        let tls = None;
+        Self { ledger, access, tls, metrics, clock: system_clock, places, readers, pages, options, deadlines }
     }
 
     /// Answers those who are named there, and no others; everyone, where no one is.
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access, ..self }
+    }
+
+    /// Speaks TLS on the listener of questions.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Waits for its clients no longer than that.

@@ -55,12 +55,7 @@ impl Api {
         let asked = self.asked_for(caller, &query);
         let mut response = match self.admitted(caller, &query) {
             Ok(api) => api.answer_in(query, lines).await.into_response(),
-            Err(refused) => {
-                let kind = refused.kind;
-                let mut response = refused.into_response();
-                response.extensions_mut().insert(kind);
-                response
-            }
+            Err(refused) => refused.into_response(),
         };
         if let Some(asked) = asked {
             response.extensions_mut().insert(asked);

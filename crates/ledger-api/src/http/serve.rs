@@ -13,16 +13,21 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Api;
 use super::body::{AnswerBody, TimedBody};
 use super::connection::{ConnectionPlace, Connections};
+use super::metric;
 use super::socket::Socket;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, DRAIN, Deadlines, HEAD_MAX_BYTES, UNREAD_KEPT_BY_SYSTEM_BYTES};
+use super::tls::{ClientCertificate, Tls};
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, DRAIN, Deadlines, HEAD_MAX_BYTES, TLS_FILES_INTERVAL, UNREAD_KEPT_BY_SYSTEM_BYTES,
+};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
@@ -32,8 +37,13 @@ const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let connections = Arc::new(Connections::new(api.options.connections, true));
     tracing::info!(address = %listener.local_addr()?, "the HTTP interface is open");
-    let (deadlines, places) = (api.deadlines, api.places.clone());
-    take_all(listener, connections, api.router(), deadlines, shutdown, || places.close()).await;
+    let (deadlines, places, tls) = (api.deadlines, api.places.clone(), api.tls.clone());
+    let following = tls.clone().map(|tls| tokio::spawn(follow_files(tls)));
+    let protocol = Protocol { router: api.router(), tls, deadlines };
+    take_all(listener, connections, protocol, shutdown, || places.close()).await;
+    if let Some(following) = following {
+        following.abort();
+    }
     Ok(())
 }
 
@@ -46,16 +56,33 @@ pub async fn serve_admin(
     let connections = Arc::new(Connections::new(ADMIN_CONNECTIONS_MAX, false));
     tracing::info!(address = %listener.local_addr()?, "probes and metrics are open");
     let deadlines = api.deadlines;
-    take_all(listener, connections, api.admin_router(), deadlines, shutdown, || ()).await;
+    let protocol = Protocol { router: api.admin_router(), tls: None, deadlines };
+    take_all(listener, connections, protocol, shutdown, || ()).await;
     Ok(())
+}
+
+/// Keeps to the files of the certificate.
+async fn follow_files(tls: Arc<Tls>) {
+    loop {
+        tokio::time::sleep(TLS_FILES_INTERVAL).await;
+        let tls = Arc::clone(&tls);
+        // A panic was reported where it happened; the next look may do better.
+        let _ = tokio::task::spawn_blocking(move || tls.follow_files()).await;
+    }
+}
+
+/// How connections are spoken with.
+struct Protocol {
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    deadlines: Deadlines,
 }
 
 /// Takes connections until the shutdown, then lets what is open come to its end.
 async fn take_all(
     listener: TcpListener,
     connections: Arc<Connections>,
-    router: Router,
-    deadlines: Deadlines,
+    protocol: Protocol,
     shutdown: impl Future<Output = ()>,
     stop: impl FnOnce(),
 ) {
@@ -68,7 +95,7 @@ async fn take_all(
             taken = take(&listener, &connections, &mut failing) => taken,
         };
         if let Some((stream, place)) = taken {
-            converse(stream, place, router.clone(), deadlines, &open);
+            protocol.begin(stream, place, open.watcher());
         }
     }
     drop(listener);
@@ -118,21 +145,50 @@ impl Failing {
     }
 }
 
+impl Protocol {
+    /// Speaks with a client, over TLS once the handshake is done.
+    fn begin(&self, stream: TcpStream, place: ConnectionPlace, open: Watcher) {
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "a connection is gone already");
+            return;
+        }
+        let (router, deadlines) = (self.router.clone(), self.deadlines);
+        let Some(tls) = &self.tls else {
+            return converse(stream, None, place, router, deadlines, open);
+        };
+        let handshake = tokio::time::timeout(deadlines.head, tls.acceptor().accept(stream));
+        tokio::spawn(async move {
+            let shaken = tokio::select! {
+                shaken = handshake => shaken,
+                () = place.activity.closed() => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => {
+                    let certificate = ClientCertificate::of(stream.get_ref().1.peer_certificates());
+                    converse(stream, certificate, place, router, deadlines, open);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a client does not speak TLS as it is spoken here"),
+                Err(_) => metric::closed(metric::Why::Head),
+            }
+        });
+    }
+}
+
 fn converse(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    certificate: Option<ClientCertificate>,
     place: ConnectionPlace,
     router: Router,
     deadlines: Deadlines,
-    open: &GracefulShutdown,
+    open: Watcher,
 ) {
-    if let Err(error) = prepare(&stream) {
-        tracing::debug!(%error, "a connection is gone already");
-        return;
-    }
     let activity = Arc::clone(&place.activity);
     let socket = Socket::new(stream, Arc::clone(&activity), deadlines);
     let router = TowerToHyperService::new(router);
-    let answering = service_fn(move |request: Request<Incoming>| {
+    let answering = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(certificate);
+        }
         let open = activity.begin_request();
         let timed = |body: Incoming| {
             if body.is_end_stream() {

@@ -46,6 +46,8 @@ pub(super) struct Socket<S> {
     patience: Duration,
     /// What is sent in place of what hyper wrote.
     replaced: Vec<u8>,
+    /// TLS holds bytes that the system does not take yet.
+    is_flushing: bool,
     /// Nothing was read yet.
     is_new: bool,
     /// Set once a request was refused that was not read to its end.
@@ -64,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stalled: None,
             patience: deadlines.unread,
             replaced: Vec::new(),
+            is_flushing: false,
             is_new: true,
             lingers_until: None,
         }
@@ -215,7 +218,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_replaced(context))?;
-        Pin::new(&mut this.inner).poll_flush(context)
+        let flushed = Pin::new(&mut this.inner).poll_flush(context);
+        if flushed.is_ready() && !this.is_flushing {
+            return flushed;
+        }
+        this.is_flushing = flushed.is_pending();
+        this.in_time(context, flushed.map_ok(|()| 0)).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -54,7 +54,8 @@ impl Server {
         Self::with(ledger, Options::default(), |api| api.with_access(Arc::new(access)))
     }
 
-    fn with(ledger: &Arc<Ledger>, options: Options, change: impl FnOnce(Api) -> Api) -> Self {
+    /// A server that is changed before it starts.
+    pub(crate) fn with(ledger: &Arc<Ledger>, options: Options, change: impl FnOnce(Api) -> Api) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
