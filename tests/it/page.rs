@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ledger_record::proof::note::VerifierKey;
 use ledger_tests::kafka::{self, Message};
-use ledger_tests::server::Server;
+use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::{node, python, scratch, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,8 +29,14 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        Self::start_with(|_, _| ())
+    }
+
+    /// With further settings, of files in the directory.
+    fn start_with(configure: impl FnOnce(&mut Setup, &Path)) -> Self {
         let scratch = scratch::directory();
-        let (setup, key) = signing_setup(kafka::shared(), "page", [5; 32], scratch.path());
+        let (mut setup, key) = signing_setup(kafka::shared(), "page", [5; 32], scratch.path());
+        configure(&mut setup, scratch.path());
         let server = Server::start(&setup, &scratch.path().join("log"));
         Self { server, topic: setup.topic, key, scratch }
     }
@@ -57,7 +63,12 @@ impl World {
 
     /// Runs a script of `tests/page` on the server; returns what it wrote.
     fn run(&self, script: &str, arguments: &[&Path]) -> String {
+        self.run_with(script, arguments, &Value::Null)
+    }
+
+    fn run_with(&self, script: &str, arguments: &[&Path], tokens: &Value) -> String {
         let mut command = node::script(script);
+        command.env("PAGE_TOKENS", tokens.to_string());
         command.arg(&self.server.url).args(arguments);
         command.env("PAGE_KEY", self.key.to_string()).env("PAGE_TOPIC", &self.topic);
         let output = command.output().unwrap();
@@ -77,6 +88,7 @@ fn page_answers_each_of_its_points_to_mouse_keyboard_and_screen_reader() {
     let world = World::start();
     world.send(&history::apps());
     world.send(&history::small_tenants());
+    world.send(&history::moved_site());
     world.send(&history::late_tenant()[..2]);
     // What is known before and after has to have two times.
     thread::sleep(Duration::from_millis(50));
@@ -86,12 +98,40 @@ fn page_answers_each_of_its_points_to_mouse_keyboard_and_screen_reader() {
         .produce(&world.topic, &[Message::new("wonka.atlassian.net", "{\"type\":\"unheard-of\"}")]);
     world.wait_until_signed();
 
-    for script in ["points.mjs", "walk.mjs", "token.mjs"] {
+    for script in ["points.mjs", "walk.mjs"] {
         println!("{}", world.run(script, &[]));
     }
     world.run("views.mjs", &[&world.shots()]);
     // Figures for a person: the speed of a shared machine fails no test.
     println!("{}", world.run("speed.mjs", &[&world.scratch.path().join("trace.json")]));
+    world.server.drain();
+}
+
+/// A token as the program makes it, and its lines of the configuration.
+fn token(name: &str, scopes: &[&str], app: &str) -> (String, String) {
+    let mut command = server::command();
+    command.args(["token", "create", name, "--app", app]);
+    let output = command.args(scopes.iter().flat_map(|scope| ["--scope", scope])).output().unwrap();
+    let written = String::from_utf8(output.stdout).unwrap();
+    let (token, lines) = written.split_once('\n').expect("a token and its lines");
+    (token.to_owned(), lines.to_owned())
+}
+
+#[test]
+fn page_shows_what_a_token_grants_and_keeps_neither_it_nor_a_tenant() {
+    let (operator, all) = token("operator", &["operate"], "*");
+    let (one_app, one) = token("one-app", &["read", "audit"], "com.example.roadmap");
+    let (reader, read) = token("reader", &["read"], "*");
+    let world = World::start_with(|setup, directory| {
+        let path = directory.join("config.toml");
+        std::fs::write(&path, [all, one, read].concat()).unwrap();
+        setup.more.push(("CONFIG", path.display().to_string()));
+    });
+    world.send(&history::apps());
+    world.send(&history::small_tenants());
+    world.server.wait_until_ready(1);
+    let tokens = json!({"operator": operator, "oneApp": one_app, "reader": reader});
+    println!("{}", world.run_with("token.mjs", &[], &tokens));
     world.server.drain();
 }
 

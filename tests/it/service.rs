@@ -48,24 +48,57 @@ fn fed(scratch: &Path) -> Server {
     server
 }
 
-#[test]
-fn python_client_that_knows_only_reflection_asks_every_method() {
-    let scratch = scratch::directory();
-    let server = fed(scratch.path());
-    let topic = server.get("/readyz").1["shards"][0]["topic"].clone();
+/// Those that are answered, as many as [`ANSWERED`], and those that are refused.
+fn questions(topic: &Value) -> Value {
     let (one, tenant) = (json!({ "clientKey": CLIENT, "appKey": APP }), json!({ "clientKey": CLIENT }));
     let supposed = json!({ "policies": [{ "mode": "off" }], "differences": true });
-    let questions = json!([
+    let moved = json!({ "id": "c-1", "type": "product-moved", "time": "2024-04-01T00:00:00Z", "clientKey": CLIENT,
+                        "productRealm": "EU" });
+    let residency = json!({ "realmPersistence": true, "realmPersistenceDays": [1, null, "x"] });
+    let urls = json!({ "EU": "https://eu.example.com", "US": "https://us.example.com" });
+    let declared =
+        json!({ "baseUrl": "https://example.com", "regionBaseUrls": urls, "dataResidency": residency });
+    let descriptor = json!({ "id": "c-2", "type": "descriptor-published", "time": "2024-04-02T00:00:00Z", "appKey": APP,
+                             "descriptor": declared });
+    json!([
         ["GetInstallation", one], ["GetTenant", tenant], ["ListInstallations", { "limit": 1 }],
         ["ListMigrations", { "overdue": true }], ["ReadLog", tenant], ["ListCorrections", tenant],
         ["Explain", one], ["Preview", one], ["ListQuarantine", {}],
         ["GetQuarantineItem", { "topic": topic, "partition": 0, "seq": 1 }], ["ListCheckpoints", {}],
         ["WhatIf", { "policies": [{ "mode": "days", "days": 1 }] }], ["ScanWhatIf", supposed], ["Replay", tenant],
-        ["SubscribeDecisions", { "from": "begin", "limit": 1 }],
+        ["SubscribeDecisions", { "from": "begin", "limit": 1 }], ["Search", { "q": CLIENT }], ["ListLineage", tenant],
+        ["Submit", { "event": moved, "dryRun": true }], ["Submit", { "event": moved }], ["Submit", { "event": moved }],
+        ["Submit", { "event": descriptor }], ["GetCommand", { "id": "c-1", "clientKey": CLIENT }],
         ["GetProof", tenant], ["GetTenant", { "clientKey": "nobody" }], ["GetTenant", {}],
         ["GetTenant", { "clientKey": CLIENT, "knownSeq": 99 }], ["WhatIf", supposed],
-        ["ListInstallations", { "limit": 0 }]
-    ]);
+        ["ListInstallations", { "limit": 0 }],
+        ["Submit", { "event": { "id": "c-3", "type": "override" } }], ["Submit", { "event": { "id": "e-1" } }],
+        ["GetCommand", { "id": "c-9", "clientKey": CLIENT }]
+    ])
+}
+
+const ANSWERED: usize = 22;
+
+fn check_commands(answered: &[Value]) {
+    let [dry, sent, again, of_app, told_of] = [17, 18, 19, 20, 21].map(|at| &answered[at]["messages"][0]);
+    assert_eq!(
+        (&dry["changed"], &dry["changes"][0]["after"]["productRealm"]),
+        (&"1".into(), &"EU".into()),
+        "{dry}"
+    );
+    assert_eq!((&sent["records"], &sent["records"]), (&again["records"], &told_of["records"]), "{sent}");
+    assert_eq!(
+        (sent["records"][0]["seq"].as_str(), of_app["records"].as_array().unwrap().len()),
+        (Some("6"), 1)
+    );
+}
+
+#[test]
+fn python_client_that_knows_only_reflection_asks_every_method() {
+    let scratch = scratch::directory();
+    let server = fed(scratch.path());
+    let topic = server.get("/readyz").1["shards"][0]["topic"].clone();
+    let questions = questions(&topic);
     let mut script = python::script("ask_grpc.py");
     script.arg(server.url.trim_start_matches("http://"));
     let output = python::answer(script, &questions.to_string());
@@ -76,12 +109,13 @@ fn python_client_that_knows_only_reflection_asks_every_method() {
     let services = ["grpc.health.v1.Health", "realmledger.v1.LedgerService"].map(Value::from);
     assert!(services.iter().all(|name| listed["services"].as_array().unwrap().contains(name)), "{listed}");
     let answers: Vec<Value> = lines.collect();
-    let (answered, refused) = answers.split_at(15);
+    let (answered, refused) = answers.split_at(ANSWERED);
     for answer in answered {
         assert_eq!(answer["code"], "OK", "{answer}");
         assert!(!answer["messages"].as_array().unwrap().is_empty(), "{answer}");
     }
     let state = &answered[0]["messages"][0]["installation"];
+    check_commands(answered);
     let over_http = server.get(&format!("/v1/tenants/{CLIENT}/apps/{APP}")).1;
     for member in ["pinnedRealm", "pinnedSince", "status"] {
         let cut = |value: &Value| value.as_str().unwrap().replace(".000Z", "Z");
@@ -105,6 +139,9 @@ fn python_client_that_knows_only_reflection_asks_every_method() {
         ("NOT_FOUND", "seq-not-recorded", "knownSeq"),
         ("INVALID_ARGUMENT", "invalid-body", ""),
         ("INVALID_ARGUMENT", "invalid-parameter", "limit"),
+        ("INVALID_ARGUMENT", "event-refused", "time"),
+        ("INVALID_ARGUMENT", "event-refused", "type"),
+        ("NOT_FOUND", "not-found", ""),
     ];
     assert_eq!(told, expected);
     let asked: BTreeSet<_> = answers.iter().map(|answer| answer["method"].as_str().unwrap()).collect();
@@ -127,10 +164,15 @@ fn every_operation_answers_as_the_openapi_document_says() {
     let topic = server.get("/readyz").1["shards"][0]["topic"].as_str().unwrap().to_owned();
     let mut script = python::script("check_openapi.py");
     script.arg(&server.url);
-    script.args([format!("clientKey={CLIENT}"), format!("appKey={APP}"), format!("topic={topic}")]);
+    script.args([
+        format!("clientKey={CLIENT}"),
+        format!("appKey={APP}"),
+        format!("topic={topic}"),
+        format!("q={CLIENT}"),
+    ]);
     let output = python::answer(script, "");
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(report.contains("operations: 21"), "{report}");
+    assert!(report.contains("operations: 23"), "{report}");
     server.drain();
 }

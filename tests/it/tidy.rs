@@ -9,6 +9,7 @@ mod sources;
 mod tree;
 mod walls;
 
+pub(crate) use tree::root;
 use tree::{File, repository};
 
 #[track_caller]

@@ -22,7 +22,7 @@ export async function open(browser, url, { viewport = WIDE, theme = "light" } = 
   const page = await context.newPage(), wrong = [];
   page.on("pageerror", (error) => wrong.push(error.stack));
   page.on("console", (message) => {
-    const expected = /status of (401|404|503)|INTERNET_DISCONNECTED/.test(message.text());
+    const expected = /status of (4\d\d|503)|INTERNET_DISCONNECTED/.test(message.text());
     if (message.type() === "error" && !expected) wrong.push(message.text());
   });
   page.setDefaultTimeout(20_000);

@@ -8,7 +8,8 @@ const [, , url, shots] = process.argv;
 
 const VIEWS = [
   ["start", "#/"],
-  ["search", "#/search?q=nobody.atlassian.net"],
+  ["search", "#/search?q=birch"],
+  ["nothing", "#/search?q=nobody.atlassian.net"],
   ["tenant", "#/tenant/wonka.atlassian.net"],
   ["past", "#/tenant/late.atlassian.net?at=2026-03-01T00%3A00%3A00.000Z"],
   ["busy", "#/tenant/busy.atlassian.net"],
@@ -22,6 +23,7 @@ const VIEWS = [
   ["anomalies", "#/list/anomalies"],
   ["quarantine", "#/list/quarantine"],
   ["lineage", "#/list/lineage"],
+  ["links", "#/list/links"],
   ["refused", "#/quarantine/TOPIC/0/1"],
   ["what-if", "#/what-if?policies=days%3A30%2Coff"],
   ["verify", "#/verify"],

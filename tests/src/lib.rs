@@ -2,8 +2,9 @@
 //!
 //! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
 //! - [`node`]: scripts of `tests/page`, in which a browser looks at the page.
-//! - [`python`]: scripts of `tests/verifier` and `tests/rules`, which check the same things without any of our code.
+//! - [`python`]: scripts of `tests/verifier`, `tests/rules` and `tests/deploy`, which check the same things without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
+//! - [`tools`]: the tools that check `deploy/`, each its own.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
 //! - [`wait`]: polling for a condition.
 //!
@@ -25,6 +26,7 @@ pub mod process;
 pub mod python;
 pub mod scratch;
 pub mod server;
+pub mod tools;
 pub mod wait;
 pub mod workload;
 

@@ -3,7 +3,7 @@
 //! It installs them into `<cache>/python-<hash of tests/verifier/requirements.txt>`, a virtual environment.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
@@ -24,7 +24,13 @@ pub fn rules_script(name: &str) -> Command {
     in_folder("rules", name)
 }
 
-fn in_folder(folder: &str, name: &str) -> Command {
+/// A script of `tests/deploy`, likewise.
+pub fn deploy_script(name: &str) -> Command {
+    in_folder("deploy", name)
+}
+
+/// The interpreter of the environment with the packages.
+pub fn interpreter() -> PathBuf {
     let environment = cache().join(format!("python-{}", &hex::encode(Sha256::digest(REQUIREMENTS))[..12]));
     let python = environment.join("bin/python");
     assert!(
@@ -32,8 +38,12 @@ fn in_folder(folder: &str, name: &str) -> Command {
         "the packages of the scripts are not in {}: run tests/run once, it installs them",
         environment.display()
     );
+    python
+}
+
+fn in_folder(folder: &str, name: &str) -> Command {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
-    let mut command = Command::new(python);
+    let mut command = Command::new(interpreter());
     // No compiled files beside the sources, and no packages of the user.
     command.args(["-I", "-B"]).arg(script);
     forget_settings(&mut command);

@@ -10,8 +10,10 @@
 //!   routes.
 //! - [`grpc`] answers them as the service of `proto/`, through the same limits, by the descriptors in [`proto`].
 //! - [`fn@serve`] opens both on one listener.
+//! - [`action`] is the table of what a server is told to do, beside the questions.
 //! - [`backup`](mod@backup): what a backup of a running server is asked with, and answers.
 //! - `page` is what a browser is given under `/`; it asks the routes of [`http`] and nothing else.
+//! - [`command`] takes an operator's event to the topic, and tells what it would change.
 //! - [`problem`] has every code that stands in place of an answer.
 //! - [`limits`] has every bound.
 //!
@@ -29,7 +31,9 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod action;
 pub mod backup;
+pub mod command;
 pub mod decisions;
 mod grpc;
 pub mod http;

@@ -8,6 +8,12 @@ pub const LIST_DEFAULT: usize = 100;
 /// Most installations on a page.
 pub const LIST_MAX: usize = 1000;
 
+/// Longest text that is searched for: a URL.
+pub const SEARCH_MAX_BYTES: usize = 2048;
+
+/// Tenants that can share a name and still be told apart by it: a name that more have proposes no lineage.
+pub const LINEAGE_SHARED_MOST: usize = 64;
+
 /// Records on a page of a log, unless the caller asks for another number.
 pub const LOG_DEFAULT: usize = 100;
 
@@ -73,6 +79,12 @@ pub const POSITION_WAIT: Duration = Duration::from_secs(5);
 /// Most questions that can be answered at a time: each keeps a thread while it reads, and what waits for a thread
 /// waits behind its own time limit.
 pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
+
+/// Watches of `grpc.health.v1` that are open at a time: they need no credentials, so they take no place of a question.
+pub const HEALTH_WATCHES_MAX: usize = 64;
+
+/// Shards that a cursor of decisions may name.
+pub const CURSOR_SHARDS_MAX: usize = 4096;
 
 /// Connections to the listener for probes and metrics that are open at a time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -212,6 +224,12 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Policies that are tried side by side, at every door: each is folded for itself.
 pub const POLICIES_MAX: usize = 32;
+
+/// How long a command waits for its records.
+pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
+
+/// How long to wait before looking for them again.
+pub const COMMAND_RETRY: Duration = Duration::from_millis(25);
 
 /// Longest body of a request.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;

@@ -8,6 +8,7 @@ pub enum GrpcStatus {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
+    AlreadyExists = 6,
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
@@ -70,6 +71,10 @@ problems! {
     RequestTimeout: 408 DeadlineExceeded "request-timeout" "Request did not come in time";
     /// No shard has the tenant's whole history.
     TenantInTwoPartitions: 409 FailedPrecondition "tenant-in-two-partitions" "Tenant in two partitions";
+    /// The id of a command is recorded with other content.
+    EventIdConflict: 409 AlreadyExists "event-id-conflict" "Event id conflict";
+    /// The server takes no commands.
+    NoCommands: 409 FailedPrecondition "no-commands" "No commands are taken here";
     /// `backup.dir` is not set.
     NoBackupDir: 409 FailedPrecondition "no-backup-dir" "No directory for backups";
     /// Another backup is being made there.
@@ -78,6 +83,10 @@ problems! {
     BodyTooLarge: 413 ResourceExhausted "body-too-large" "Body too large";
     /// Path and parameters together are too long.
     UriTooLong: 414 InvalidArgument "uri-too-long" "Request target too long";
+    /// An event of this type is no command.
+    NotACommand: 422 InvalidArgument "not-a-command" "Not a command";
+    /// Ingestion would refuse the event.
+    EventRefused: 422 InvalidArgument "event-refused" "Event refused";
     /// The proof is longer than is handed out: the command line writes it.
     BundleTooLong: 422 ResourceExhausted "bundle-too-long" "Bundle too long";
     /// More requests than `access.rate` came with these credentials.
@@ -104,6 +113,8 @@ problems! {
     PositionNotReached: 503 Unavailable "position-not-reached" "Position not reached" passes;
     /// `minPosition` is not recorded, and the shard takes nothing more.
     ShardHalted: 503 FailedPrecondition "shard-halted" "Shard halted";
+    /// The brokers did not take the command, or not in time.
+    NotPublished: 503 Unavailable "not-published" "Not published" passes;
     /// No proof, as what it would rest on is not signed yet.
     NotSigned: 503 Unavailable "not-signed" "Not signed yet" passes;
     /// Not found, but not every shard that could have it was read to its end, here; `freshness` has all of them. With

@@ -9,12 +9,15 @@
 
 mod as_of;
 mod checkpoints;
+mod command;
 mod corrections;
 mod cursor;
 mod decisions;
 mod explain;
 mod filter;
+mod left_out;
 mod line;
+mod lineage;
 mod list;
 mod log;
 mod parameters;
@@ -23,6 +26,7 @@ mod problem;
 mod proof;
 mod quarantine;
 mod replay;
+mod search;
 mod tenant;
 mod whatif;
 
@@ -36,6 +40,7 @@ use serde_json::value::RawValue;
 
 pub use as_of::{AsOf, AsOfAll};
 pub use checkpoints::{CheckpointJson, CheckpointList, CheckpointsQuery};
+pub use command::CommandQuery;
 pub use corrections::{CorrectedAnswer, CorrectionsPage, CorrectionsQuery};
 pub(crate) use cursor::refuse_no_items;
 pub use cursor::{Cursor, InvalidCursor, Page};
@@ -43,10 +48,15 @@ pub use decisions::{DecisionsPage, DecisionsQuery, PublishedNotice};
 pub use explain::{ExplainQuery, ExplanationAnswer};
 pub use filter::{Filter, MigrationFilter, WindowFilter};
 pub use line::{AnswerLine, LedgerLine, LineSink, ReadLine, ScanProgress};
+pub use lineage::{
+    CommonName, LineagePage, LineageQuery, ProposedInstallation, ProposedLink, ReadLineagePage, RecordedLink,
+    SharedName,
+};
 pub use list::{InstallationList, InstallationsQuery, MigrationsQuery};
 pub use log::{LogPage, LogQuery, Logged};
 pub use parameters::request;
 pub(crate) use parameters::{read, read_pairs};
+pub(crate) use preview::shard_of_app;
 pub use preview::{PreviewAnswer, PreviewQuery};
 pub(crate) use problem::Problem;
 pub use problem::ProblemJson;
@@ -55,10 +65,12 @@ pub use quarantine::{
     QuarantineAnswer, QuarantineItemQuery, QuarantinePage, QuarantineQuery, QuarantinedItem,
 };
 pub use replay::{ReplayAnswer, ReplayQuery, ReplayedRecord};
+pub use search::{FoundBy, FoundTenant, SearchMatch, SearchPage, SearchQuery, Searched};
 pub use tenant::{InstallationAnswer, InstallationQuery, TenantAnswer, TenantQuery};
 pub use whatif::{WhatIfAnswer, WhatIfQuery};
 
 use crate::access::AccessScope;
+use crate::command::CommandAnswer;
 use crate::ledger::{Ledger, QueryError, Reading};
 use crate::limits::POSITION_WAIT;
 
@@ -246,6 +258,12 @@ questions! {
     /// Installations with a pending migration.
     Migrations(MigrationsQuery): Read "ListMigrations", "/v1/migrations", |query| query.as_of.scope(),
         InstallationList, InstallationList<Raw>;
+    /// Recorded links between installations, and proposed ones.
+    Lineage(LineageQuery): Read "ListLineage", "/v1/lineage", |_query| Scope::All { is_past: false },
+        LineagePage, ReadLineagePage;
+    /// Tenants by what they are known by.
+    Search(SearchQuery): Read "Search", "/v1/search", |_query| Scope::All { is_past: false },
+        SearchPage, SearchPage<Raw>;
     /// A tenant's records.
     Log(LogQuery): Audit "ReadLog", "/v1/tenants/{clientKey}/log", |query| query.as_of.of(&query.client),
         LogPage, LogPage<Raw>;
@@ -279,6 +297,9 @@ questions! {
     /// Records once more, with what was believed after each.
     Replay(ReplayQuery): Audit "Replay", "/v1/replay", |query| query.shards(),
         ReplayAnswer, ReadLine;
+    /// What became of a command.
+    Command(CommandQuery): Operate "GetCommand", "/v1/commands/{id}", |_query| Scope::One,
+        CommandAnswer, CommandAnswer;
 }
 
 impl Ledger {

@@ -32,6 +32,7 @@ pub mod policy;
 pub mod preview;
 pub mod realm;
 pub mod refold;
+pub mod site;
 pub mod state;
 pub mod tenant;
 pub mod time;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ledger_ingest::decode::{Message, decode};
+use ledger_ingest::decode::{Header, Message, decode};
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
@@ -14,8 +14,8 @@ const UNINSTALLED: &str = r#"{"id":"01JDK2Z6W3R7Q9","type":"uninstalled","time":
 const DESCRIPTOR: &str = r#"{"id":"d-1","type":"descriptor-published","time":"2026-01-01T00:00:00Z","appKey":"com.example.app","descriptor":{"version":"1.2","baseUrl":"https://app.example.com","regionBaseUrls":{"US":"https://us.app.example.com","EU":"https://eu.app.example.com","AU":"https://au.app.example.com"},"dataResidency":{"realmPersistence":true,"realmPersistenceDays":14}}}"#;
 const ENVELOPE: &str = r#"{"specversion":"1.0","source":"/hooks","id":"01JDK2Z6W3R7Q8","type":"realmledger.uninstalled","time":"2026-04-01T00:00:00.000Z","subject":"acme.atlassian.net","appkey":"com.example.app","data":{"endpointRealm":"EU"}}"#;
 
-fn header(name: &str, value: &str) -> (String, Vec<u8>) {
-    (name.to_owned(), value.as_bytes().to_vec())
+fn header<'a>(name: &'a str, value: &'a str) -> Header<'a> {
+    (name, value.as_bytes())
 }
 
 fn native(json: &str) -> Message<'_> {

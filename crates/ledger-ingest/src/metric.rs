@@ -82,9 +82,13 @@ pub fn describe() {
     counter!(PUBLISH_FAILED).increment(0);
 }
 
-/// A shard is assigned: what alerts watch the increase of begins here.
+/// A shard is assigned: what alerts watch begins here.
 pub(crate) fn assigned(shard: &ShardId) {
     misplaced(shard, 0);
+    // A gauge that was set keeps its value.
+    for name in [MIXED_PARTITIONERS, STALLED, UNSIGNED] {
+        gauge!(name, "shard" => shard.to_string()).increment(0.0);
+    }
 }
 
 /// A checkpoint is published.

@@ -135,7 +135,7 @@ pub use crate::error::{
 };
 pub use crate::files::{create_file, replace_file};
 pub use crate::read::history::{Histories, History, HistoryEvent, KnowledgeBound, KnowledgeCut, entries};
-pub use crate::read::lists::{AlignmentClass, InstallationPage, List};
+pub use crate::read::lists::{AlignmentClass, AppsWith, InstallationPage, List};
 pub use crate::read::reader::{PublisherCursor, Reader};
 pub use crate::read::recent::{Follower, RecentBatch};
 pub use crate::read::snapshot::{ReadTier, Snapshot};

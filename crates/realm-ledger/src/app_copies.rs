@@ -78,7 +78,7 @@ impl AppCopies {
             let before = served.status.freshness().missing_app_events;
             if count != before {
                 if let Some(Halted { message, .. }) = &missing {
-                    warn!(shard = %id, "{message}");
+                    warn!(shard = %id, apps = self.lacking_apps(id), "{message}");
                 } else {
                     info!(shard = %id, "has all app-level events of the other partitions again");
                 }
@@ -87,24 +87,26 @@ impl AppCopies {
         }
     }
 
+    /// The apps of which a shard lacks copies, the first of them by name. That is for the log: readiness shows the message
+    /// to everyone.
+    fn lacking_apps(&self, shard: &ShardId) -> String {
+        let of_shard = self.missing.iter().filter(|(of, _, _)| of == shard);
+        let apps: BTreeSet<&str> = of_shard.map(|(_, app, _)| app.as_str()).collect();
+        let named = apps.iter().take(NAMED_AT_MOST).copied().collect::<Vec<_>>().join(", ");
+        match apps.len().saturating_sub(NAMED_AT_MOST) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
+    }
+
     /// How many copies a shard lacks, and why that matters.
     fn missing_in(&self, shard: &ShardId) -> (u64, Option<Halted>) {
-        let of_shard = self.missing.iter().filter(|(of, _, _)| of == shard);
-        let (mut count, mut apps) = (0, BTreeSet::new());
-        for (_, app, _) in of_shard {
-            count += 1;
-            apps.insert(app.as_str());
-        }
+        let count = self.missing.iter().filter(|(of, _, _)| of == shard).count() as u64;
         if count == 0 {
             return (0, None);
         }
-        let named = apps.iter().take(NAMED_AT_MOST).copied().collect::<Vec<_>>().join(", ");
-        let more = match apps.len().saturating_sub(NAMED_AT_MOST) {
-            0 => String::new(),
-            more => format!(" and {more} more apps"),
-        };
         let message = format!(
-            "{count} app-level events of {named}{more} are in other partitions and not in this one, so that \
+            "{count} app-level events are in other partitions and not in this one, so that \
              partitions answer differently: `realm-ledger publish --missing-copies` sends them; a producer has to \
              send a copy of an app-level event to every partition"
         );
@@ -180,10 +182,7 @@ mod tests {
         short.status.update(|now| (now.phase, now.lag_events) = (Phase::Live, Some(0)));
         assert_eq!((missing(101), missing(112)), (0, 1), "from when it is live");
         let reported = short.status.freshness().missing_copies.unwrap();
-        assert!(
-            reported.message.starts_with("1 app-level events of a are in other partitions"),
-            "{reported:?}"
-        );
+        assert!(reported.message.starts_with("1 app-level events are in other partitions"), "{reported:?}");
         let healed = of("healed", &["e-1", "e-2", "e-3"]);
         catalog.insert(shard(0), Served { status: Arc::clone(&short.status), ..healed });
         assert_eq!(missing(113), 0);

@@ -82,6 +82,17 @@ impl AskError {
         }
     }
 
+    /// Whether asking again can help, without a person.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::CutOff { .. } => true,
+            Self::Problem { code, .. } => {
+                ProblemKind::ALL.iter().any(|kind| kind.code() == code && kind.passes())
+            }
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
+use ledger_api::command::Commands;
 use ledger_api::http::{Api, Tls};
 use ledger_api::ledger::Ledger;
+use ledger_gateway::journal::Journal;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
 use ledger_ingest::topics;
@@ -31,8 +33,10 @@ use tracing::{error, info, warn};
 
 use crate::background::Background;
 use crate::backups::ServerBackups;
-use crate::config::Config;
+use crate::commands::{self, KafkaCommands};
+use crate::config::{Config, LocalOptions};
 use crate::evidence::EvidenceThreads;
+use crate::local::{self, LocalIngest};
 use crate::{
     Exit, Failure, access_events, allocator, app_copies, descriptors, memory, sampling, secret, telemetry,
 };
@@ -60,6 +64,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Pipeline {
     ingest: Option<Ingest>,
+    local: Option<LocalIngest>,
     publisher: Option<Publisher>,
     evidence: Option<EvidenceThreads>,
     background: Vec<Background>,
@@ -69,18 +74,21 @@ struct Pipeline {
 const STOP_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl Pipeline {
-    fn start(config: &Config, data: &Arc<DataDir>, catalog: &Arc<Catalog>) -> Result<Self, Failure> {
+    fn start(
+        config: &Config,
+        data: &Arc<DataDir>,
+        catalog: &Arc<Catalog>,
+        journal: Option<&Journal>,
+    ) -> Result<Self, Failure> {
         let mut begun = Self::default();
-        begun.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
-        let options = config.kafka.clone();
-        // On a thread of its own: a broker that does not answer delays nothing.
-        thread::Builder::new()
-            .name("topics".to_owned())
-            .spawn(move || topics::warn_of_differences(&options))
-            .map_err(no_runtime)?;
-        begun.publisher = Publisher::start(catalog, &config.kafka)
-            .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
-        begun.evidence = Some(EvidenceThreads::start(catalog, config, data)?);
+        match (config.local, journal) {
+            (Some(LocalOptions { partitions }), Some(journal)) => {
+                begun.local = Some(LocalIngest::start(config, partitions, data, catalog, journal)?);
+            }
+            _ => begun.start_kafka(config, data, catalog)?,
+        }
+        let source = journal.filter(|_| config.local.is_some());
+        begun.evidence = Some(EvidenceThreads::start(catalog, config, data, source)?);
         let sampling = sampling::start(Arc::clone(catalog), config.sampled_tenants_per_minute);
         begun.background.extend(sampling.map_err(no_runtime)?);
         begun.background.push(app_copies::start(Arc::clone(catalog)).map_err(no_runtime)?);
@@ -89,9 +97,30 @@ impl Pipeline {
         Ok(begun)
     }
 
+    /// What reads from Kafka, and what publishes there.
+    fn start_kafka(
+        &mut self,
+        config: &Config,
+        data: &Arc<DataDir>,
+        catalog: &Arc<Catalog>,
+    ) -> Result<(), Failure> {
+        local::refuse_local(config)?;
+        self.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
+        let options = config.kafka.clone();
+        // On a thread of its own: a broker that does not answer delays nothing.
+        thread::Builder::new()
+            .name("topics".to_owned())
+            .spawn(move || topics::warn_of_differences(&options))
+            .map_err(no_runtime)?;
+        self.publisher = Publisher::start(catalog, &config.kafka)
+            .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
+        Ok(())
+    }
+
     /// Something that should never end has ended.
     fn has_failed(&self) -> bool {
         self.ingest.as_ref().is_some_and(Ingest::is_finished)
+            || self.local.as_ref().is_some_and(LocalIngest::is_finished)
             || self.publisher.as_ref().is_some_and(Publisher::is_finished)
             || self.evidence.as_ref().is_some_and(EvidenceThreads::has_failed)
             || self.background.iter().any(Background::is_finished)
@@ -104,6 +133,9 @@ impl Pipeline {
         let mut given_up = Vec::new();
         if !self.ingest.take().is_none_or(|ingest| ingest.stop_by(ingestion)) {
             given_up.push("leaving the consumer group (its coordinator will notice)");
+        }
+        if !self.local.take().is_none_or(|local| local.stop_by(ingestion)) {
+            given_up.push("reading the journal (the rest follows after the next start)");
         }
         let (publisher, evidence) = (self.publisher.take(), self.evidence.take());
         thread::scope(|scope| {
@@ -141,6 +173,7 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
         let data = Arc::new(secret::open(config)?.0);
+        let journal = config.local.map(|_| local::open_journal(config, &data)).transpose()?;
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
             .enable_all()
@@ -164,9 +197,14 @@ impl Server {
             }
             metrics.render()
         });
+        let commands = config
+            .local
+            .is_none()
+            .then(|| Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) });
         let api = Api::new(ledger, render, config.http.options.clone()).with_access(access).with_tls(tls);
+        let api = api.with_commands(commands).with_journal(journal.clone().map(local::journal_health));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
-        let pipeline = Pipeline::start(config, &data, &catalog)?;
+        let pipeline = Pipeline::start(config, &data, &catalog, journal.as_ref())?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
         access_events::start(config)?;
@@ -293,18 +331,25 @@ async fn serve_both(
 /// Who may ask. Beyond this machine someone has to be named, or everyone be let in on purpose.
 fn access_for(listener: &TcpListener, config: &Config) -> Result<Arc<Access>, Failure> {
     let address = listener.local_addr().map_err(no_runtime)?;
-    let options = &config.access;
-    if options.open {
+    if config.access.open {
         warn!(%address, "access.open = true: whoever reaches this address may ask everything");
-    } else if !options.names_someone() && !address.ip().is_loopback() {
+    }
+    may_be_reached(address, config)?;
+    let access = Access::new(&config.access);
+    access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
+}
+
+/// Whether the configuration says who may ask at an address, as far as others reach it.
+pub(crate) fn may_be_reached(address: SocketAddr, config: &Config) -> Result<(), Failure> {
+    let options = &config.access;
+    if !options.open && !options.names_someone() && !address.ip().is_loopback() {
         let refused = format!("{address} is reached from other machines, and no one is named who may ask");
         return Err(Failure::new(refused).hint(
             "`realm-ledger token create NAME` prints a token and the [[access.token]] to name it by; where something \
              in front of it decides who may ask, add these two lines to the configuration:\n  [access]\n  open = true",
         ));
     }
-    let access = Access::new(options);
-    access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
+    Ok(())
 }
 
 fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {

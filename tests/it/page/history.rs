@@ -87,6 +87,16 @@ pub(super) fn small_tenants() -> Vec<Value> {
     events
 }
 
+/// A site whose client key changed: the older installation is silent since the newer appeared.
+pub(super) fn moved_site() -> Vec<Value> {
+    let installed = |client: &str, days: u64, realm: &str| {
+        let more = json!({"type": "installed", "endpointRealm": realm, "productRealm": realm, "siteUrl": "https://birch.atlassian.net",
+            "entitlementId": "ent-birch", "installationId": "ari:cloud:ecosystem::installation/birch"});
+        event(&format!("m-{client}"), &days_ago(days), client, "com.example.roadmap", more)
+    };
+    vec![installed("birch-old", 200, "EU"), installed("birch-new", 100, "US")]
+}
+
 /// The third event happened before the second.
 pub(super) fn late_tenant() -> [Value; 3] {
     let at = |id: &str, time: &str, more: Value| {

@@ -1,4 +1,4 @@
-//! Allowed dependencies: `core ← record ← store ← {ingest, api} ← realm-ledger ← tests`, never sideways, and each
+//! Allowed dependencies: `core ← record ← store ← {ingest, api} ← gateway ← realm-ledger ← tests`, never sideways, and each
 //! native or outward library in one crate. Read from the manifests as cargo parses them.
 
 use std::process::Command;
@@ -9,16 +9,28 @@ use serde_json::Value;
 use super::{assert_tidy, tree};
 
 /// The workspace crates that a crate may use.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("ledger-core", &[]),
     ("ledger-record", &["ledger-core"]),
     ("ledger-store", &["ledger-core", "ledger-record"]),
     ("ledger-ingest", &["ledger-core", "ledger-record", "ledger-store"]),
     ("ledger-api", &["ledger-core", "ledger-record", "ledger-store"]),
-    ("realm-ledger", &["ledger-api", "ledger-core", "ledger-ingest", "ledger-record", "ledger-store"]),
+    ("ledger-gateway", &["ledger-api", "ledger-core", "ledger-ingest", "ledger-record", "ledger-store"]),
+    (
+        "realm-ledger",
+        &["ledger-api", "ledger-core", "ledger-gateway", "ledger-ingest", "ledger-record", "ledger-store"],
+    ),
     (
         "ledger-tests",
-        &["ledger-api", "ledger-core", "ledger-ingest", "ledger-record", "ledger-store", "realm-ledger"],
+        &[
+            "ledger-api",
+            "ledger-core",
+            "ledger-gateway",
+            "ledger-ingest",
+            "ledger-record",
+            "ledger-store",
+            "realm-ledger",
+        ],
     ),
 ];
 
@@ -46,7 +58,7 @@ const PURE: [(&str, &[&str]); 2] = [
 
 /// Libraries that only one crate may use.
 const ONLY_USED_BY: [(&str, &[&str]); 17] = [
-    ("axum", &["ledger-api"]),
+    ("axum", &["ledger-api", "ledger-gateway"]),
     ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
     ("clap_complete", &["realm-ledger"]),

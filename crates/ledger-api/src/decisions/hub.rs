@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::end::DecisionsEnd;
 use super::filter::DecisionFilter;
 use super::metric;
-use super::place::{DecisionCursor, DecisionsFrom, Place, Rest};
+use super::place::{DecisionCursor, DecisionsFrom};
 use super::ring::{NoticeBatch, Ring};
 use super::subscription::Subscription;
 use super::tail;
@@ -75,13 +75,7 @@ impl Decisions {
         let cursor = match from {
             DecisionsFrom::Begin => DecisionCursor::default(),
             DecisionsFrom::After(cursor) => cursor,
-            DecisionsFrom::Now => {
-                let places = ring
-                    .followed
-                    .iter()
-                    .map(|(id, followed)| (id.clone(), Place::start(followed.handle.reader.next_position())));
-                DecisionCursor { rest: Rest::Now, places: places.collect() }
-            }
+            DecisionsFrom::Now => DecisionCursor::now(&hub.ledger.shards_here()),
         };
         ring.subscriptions += 1;
         metric::set_subscriptions(ring.subscriptions);

@@ -22,6 +22,9 @@ use ledger_core::ids::ClientKey;
 use ledger_store::ShardId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::ledger::ShardHandle;
+use crate::limits::CURSOR_SHARDS_MAX;
+
 /// Before a notice of a shard. Places compare as the notices are ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -63,6 +66,13 @@ pub struct DecisionCursor {
 }
 
 impl DecisionCursor {
+    /// The end of every shard that is here, so that what comes until it is assigned is not passed over; and of others,
+    /// where they are when they appear.
+    pub(crate) fn now(here: &[ShardHandle]) -> Self {
+        let end = |shard: &ShardHandle| (shard.id.clone(), Place::start(shard.reader.next_position()));
+        Self { rest: Rest::Now, places: here.iter().map(end).collect() }
+    }
+
     pub(super) fn set(&mut self, shard: &ShardId, place: Place) {
         if let Some(known) = self.places.get_mut(shard) {
             *known = place;
@@ -94,13 +104,12 @@ const VERSION: u8 = 1;
 impl fmt::Display for DecisionCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = vec![VERSION, u8::from(self.rest == Rest::Now)];
-        let mut places = self.places.iter().peekable();
-        while let Some((ShardId { topic, .. }, _)) = places.peek() {
+        let places: Vec<_> = self.places.iter().collect();
+        for of_topic in places.chunk_by(|(one, _), (other, _)| one.topic == other.topic) {
+            let topic = of_topic.first().map_or("", |(shard, _)| shard.topic.as_str());
             put_text(&mut bytes, topic);
-            let of_topic = self.places.iter().filter(|(shard, _)| shard.topic == *topic).count();
-            put(&mut bytes, of_topic as u64);
-            for _ in 0..of_topic {
-                let Some((shard, Place { position, client, index })) = places.next() else { break };
+            put(&mut bytes, of_topic.len() as u64);
+            for (shard, Place { position, client, index }) in of_topic {
                 put(&mut bytes, shard.partition.into());
                 put(&mut bytes, *position);
                 match client {
@@ -191,6 +200,9 @@ impl Input<'_> {
             for _ in 0..count {
                 let partition = u32::try_from(self.number()?).ok()?;
                 let place = self.place()?;
+                if places.len() >= CURSOR_SHARDS_MAX {
+                    return None;
+                }
                 places.insert(ShardId { topic: topic.clone(), partition }, place);
             }
         }
@@ -290,6 +302,16 @@ mod tests {
         {
             assert_eq!(text.parse::<DecisionsFrom>(), Err(InvalidDecisionCursor), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cursor_of_more_shards_than_any_ledger_has_is_refused() {
+        let of = |shards: usize| {
+            let place = |number: usize| (shard(&format!("t{number}"), 0), Place::start(1));
+            DecisionCursor { rest: Rest::Begin, places: (0..shards).map(place).collect() }.to_string()
+        };
+        assert!(of(CURSOR_SHARDS_MAX).parse::<DecisionCursor>().is_ok());
+        assert_eq!(of(CURSOR_SHARDS_MAX + 1).parse::<DecisionCursor>(), Err(InvalidDecisionCursor));
     }
 
     #[test]

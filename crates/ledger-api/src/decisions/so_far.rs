@@ -6,7 +6,7 @@ use ledger_store::ReadError;
 
 use super::filter::DecisionFilter;
 use super::notices::{Gathering, Notice, PortionBounds};
-use super::place::{DecisionCursor, DecisionsFrom, Place, Rest};
+use super::place::{DecisionCursor, Place, Rest};
 use crate::ledger::ShardHandle;
 use crate::limits::{LOOKED_AT_PER_PAGE, PAGE_FULL_BYTES};
 
@@ -22,15 +22,10 @@ pub(crate) struct DecisionsSoFar {
 /// Reads the next notices of the shards, one shard after the other, until the page is full.
 pub(crate) fn read_so_far(
     shards: &[ShardHandle],
-    from: &DecisionsFrom,
+    cursor: DecisionCursor,
     filter: &DecisionFilter,
     limit: usize,
 ) -> Result<DecisionsSoFar, ReadError> {
-    let cursor = match from {
-        DecisionsFrom::After(cursor) => cursor.clone(),
-        DecisionsFrom::Begin => DecisionCursor::default(),
-        DecisionsFrom::Now => DecisionCursor { rest: Rest::Now, ..DecisionCursor::default() },
-    };
     let mut so_far = DecisionsSoFar { notices: Vec::new(), cursor, more: false };
     let (mut bytes_left, mut records_left) = (PAGE_FULL_BYTES, LOOKED_AT_PER_PAGE);
     for handle in shards {

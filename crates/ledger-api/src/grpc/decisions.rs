@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures_core::Stream;
 use serde::{Serialize, Serializer};
 
-use super::{Call, message};
+use super::{Call, message, method};
 use crate::decisions::{DecisionCursor, DecisionItem, ShardChange, Subscription};
 use crate::http::Api;
 use crate::limits::STREAM_CHUNK_BYTES;
@@ -23,8 +23,7 @@ pub(super) const ROUTE: &str = "/realmledger.v1.LedgerService/SubscribeDecisions
 
 pub(super) async fn subscribe(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let call = Call::read(request).await?;
-    let unknown = || Problem::new(ProblemKind::NoSuchRoute, "this build has no such method");
-    let method = schema().method(METHOD).ok_or_else(unknown)?;
+    let method = method(METHOD)?;
     let question: DecisionsQuery = call.question(method)?;
     let (query, until) = (Query::from(question.clone()), call.caller.until());
     let answer = async move |api: Api, _| {

@@ -1,7 +1,7 @@
 //! `grpc.health.v1`: the process, and each shard as `shard/<topic>/<partition>`, by the same bounds as `/readyz`.
 //!
-//! It is read when it is asked for. A client that watches has it read every second, and keeps a place among the
-//! questions that read much for it.
+//! It is read when it is asked for. A client that watches has it read every second; there are places for
+//! [`HEALTH_WATCHES_MAX`](crate::limits::HEALTH_WATCHES_MAX) of these, apart from those of questions.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -93,7 +93,7 @@ impl health_server::Health for Health {
     type WatchStream = Changes;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Changes>, Status> {
-        let place = self.api.place_of_a_stream().map_err(|problem| status(&problem))?;
+        let place = self.api.place_of_a_watch().map_err(|problem| status(&problem))?;
         let (queue, changes) = mpsc::channel(1);
         let (health, service) = (self.clone(), request.into_inner().service);
         tokio::spawn(async move {

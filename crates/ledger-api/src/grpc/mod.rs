@@ -17,6 +17,7 @@
 //!
 //! `grpc-timeout` shortens the time limit of a question, and ends a stream. Messages are not compressed.
 
+mod commands;
 mod decisions;
 mod health;
 mod message;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
+use crate::action::ACTIONS;
 use crate::http::{AnswerForm, Api, Caller, read_body};
 use crate::limits::BODY_MAX_BYTES;
 use crate::problem::ProblemKind;
@@ -46,6 +48,11 @@ pub(crate) fn methods(api: Api) -> Router {
     let mut questions = QuestionMethods(Router::new());
     for_each_question(&mut questions);
     let health = HealthServer::new(Health::new(api.clone())).max_decoding_message_size(BODY_MAX_BYTES);
+    for action in ACTIONS {
+        if let Some(name) = action.method {
+            questions.0 = questions.0.route(&route_of(name), post(commands::submit));
+        }
+    }
     let router = questions.0.with_state(api).route_service("/grpc.health.v1.Health/{method}", health);
     with_reflection(router)
 }
@@ -77,6 +84,16 @@ fn with_reflection(router: Router) -> Router {
         )
 }
 
+fn route_of(method: &str) -> String {
+    format!("/{SERVICE}/{method}")
+}
+
+/// A method by its name.
+fn method(name: &str) -> Result<&'static Method, Problem> {
+    let unknown = || Problem::new(ProblemKind::NoSuchRoute, "this build has no such method");
+    schema().method(name).ok_or_else(unknown)
+}
+
 /// A route for each question, and for its lines.
 struct QuestionMethods(Router<Api>);
 
@@ -89,7 +106,7 @@ impl ForEachQuestion for QuestionMethods {
         }
         let scan = format!("Scan{}", Q::METHOD);
         for method in [Q::METHOD, &scan].into_iter().filter_map(|name| schema().method(name)) {
-            let route = format!("/{SERVICE}/{}", method.name);
+            let route = route_of(&method.name);
             let answer = move |State(api): State<Api>, request: Request| answer::<Q>(api, method, request);
             self.0 = std::mem::take(&mut self.0).route(&route, post(answer));
         }

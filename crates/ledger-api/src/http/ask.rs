@@ -132,7 +132,16 @@ impl Api {
     }
 }
 
-fn respond(answer: WrittenAnswer) -> Response {
+impl Api {
+    /// Writes what is no answer of a question.
+    pub(crate) fn write(&self, answer: &impl Serialize, form: AnswerForm) -> Result<WrittenAnswer, Problem> {
+        let (media_type, bytes) = written_as(answer, form)?;
+        let room = self.places.keep_unsent(bytes.len())?;
+        Ok(WrittenAnswer { media_type, bytes, room })
+    }
+}
+
+pub(super) fn respond(answer: WrittenAnswer) -> Response {
     let media_type = HeaderValue::from_static(answer.media_type);
     ([(header::CONTENT_TYPE, media_type)], Body::new(answer.into_body())).into_response()
 }
@@ -146,20 +155,24 @@ struct BundleLines<'b> {
 fn written(answer: Answer, form: AnswerForm) -> Result<Written, Problem> {
     match (answer, form) {
         (Answer::Proof(bundle), AnswerForm::Json) => Ok((LINES, bundle.into_bytes())),
-        (answer, AnswerForm::Json) => {
-            Ok(("application/json", json::to_vec(&answer).map_err(|error| unwritable(&error))?))
+        (Answer::Proof(bundle), form @ AnswerForm::Message(_)) => {
+            written_as(&BundleLines { lines: bundle.lines().collect() }, form)
         }
-        (Answer::Proof(bundle), AnswerForm::Message(message)) => {
-            framed(message, &BundleLines { lines: bundle.lines().collect() })
-        }
-        (answer, AnswerForm::Message(message)) => framed(message, &answer),
+        (answer, form) => written_as(&answer, form),
     }
 }
 
-fn framed(message: &'static Message, answer: &impl Serialize) -> Result<Written, Problem> {
-    let mut bytes = Vec::with_capacity(512);
-    proto::append_framed(&mut bytes, message, answer).map_err(|error| unwritable(&error))?;
-    Ok((GRPC, bytes))
+fn written_as(answer: &impl Serialize, form: AnswerForm) -> Result<Written, Problem> {
+    match form {
+        AnswerForm::Json => {
+            Ok(("application/json", json::to_vec(answer).map_err(|error| unwritable(&error))?))
+        }
+        AnswerForm::Message(message) => {
+            let mut bytes = Vec::with_capacity(512);
+            proto::append_framed(&mut bytes, message, answer).map_err(|error| unwritable(&error))?;
+            Ok((GRPC, bytes))
+        }
+    }
 }
 
 pub(super) fn unwritable(error: &dyn std::error::Error) -> Problem {

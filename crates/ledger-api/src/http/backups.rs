@@ -10,24 +10,16 @@ use axum::response::Response;
 use tokio::sync::mpsc;
 
 use super::ask::AnswerForm;
-use super::gate::Caller;
+use super::gate::{ActionSubject, Caller};
 use super::places::Cost;
 use super::scan::LineSender;
 use super::stream::respond;
 use super::{Api, body, routes};
-use crate::access::AccessScope;
+use crate::action::BACKUP;
 use crate::backup::{BackupLine, BackupOrder, BackupRefusal, BytesDone, MakeBackup};
 use crate::limits::STREAM_CHUNKS_AHEAD;
 use crate::problem::ProblemKind;
 use crate::query::Problem;
-
-/// The route. Its scope is `operate`.
-pub(super) const ROUTE: &str = "/v1/backups";
-
-/// Its name, for logs and metrics.
-pub(super) const NAME: &str = "Backup";
-
-const ACCESS: AccessScope = AccessScope::Operate;
 
 pub(super) async fn make(
     State(api): State<Api>,
@@ -37,15 +29,16 @@ pub(super) async fn make(
 ) -> Result<Response, Problem> {
     routes::refuse_parameters(&uri)?;
     let sent = body::read(sent).await?;
-    let order = if sent.is_empty() { Ok(BackupOrder::default()) } else { serde_json::from_slice(&sent) };
-    let order = order.map_err(|error| {
-        Problem::new(ProblemKind::InvalidBody, format!(r#"expected nothing, or {{"keep": 7}}: {error}"#))
-    })?;
+    let order = if sent.is_empty() {
+        BackupOrder::default()
+    } else {
+        body::parse(&sent, r#"nothing, or {"keep": 7}"#)?
+    };
     let make = async move |api: Api| {
         let backups = api.backups.clone().ok_or(BackupRefusal::NotConfigured)?;
         api.back_up(order, backups).await
     };
-    Ok(api.act_for(&caller, NAME, ACCESS, make).await)
+    Ok(api.act_for(&caller, &BACKUP, ActionSubject::default(), |_| true, make).await)
 }
 
 impl Api {

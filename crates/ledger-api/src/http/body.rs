@@ -10,6 +10,7 @@ use axum::BoxError;
 use axum::body::Body;
 use futures_core::Stream;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
@@ -19,6 +20,15 @@ use super::unread::UnreadAnswer;
 use crate::limits::{BODY_MAX_BYTES, Deadlines, HTTP_2_PIECE_BYTES, LINGER, STREAM_CHUNK_BYTES};
 use crate::problem::ProblemKind;
 use crate::query::Problem;
+
+/// What a body in JSON says. It is an object: serde would take the members of a list by their order.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8], expected: &str) -> Result<T, Problem> {
+    let read = match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map_err(|error| error.to_string()),
+        _ => Err("it is no object".to_owned()),
+    };
+    read.map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}")))
+}
 
 /// The body of a request: the client has until the deadline to send all of it.
 #[derive(Debug)]

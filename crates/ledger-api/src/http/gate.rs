@@ -25,9 +25,11 @@ use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
 
+use super::Api;
+use super::metric::{self, NO_QUERY};
 use super::tls::ClientCertificate;
-use super::{Api, backups, metric};
-use crate::access::{AccessScope, Admission, Credentials, Denied, Principal, Refusal};
+use crate::access::{AccessScope, Admission, Credentials, Denied, Grants, Principal, Refusal};
+use crate::action::Action;
 use crate::problem::ProblemKind;
 use crate::proto::SERVICE;
 use crate::query::{Problem, Query};
@@ -35,9 +37,6 @@ use crate::query::{Problem, Query};
 /// What knows no tenant needs no credentials: probes, the document, the files of the page.
 const OPEN_ROUTES: [&str; 6] =
     ["/livez", "/readyz", "/grpc.health.v1.Health/{method}", "/openapi.json", "/", "/page/{name}"];
-
-/// What is not a question.
-const NO_QUERY: &str = "none";
 
 /// Whoever sent a request; none where there is no access control.
 #[derive(Debug, Clone, Default)]
@@ -57,10 +56,31 @@ impl Caller {
         parts.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
+    fn principal(&self) -> Option<&Principal> {
+        self.0.as_ref().map(|admission| &*admission.principal)
+    }
+
     /// From when on its credentials are good no longer.
     pub(crate) fn until(&self) -> Option<Timestamp> {
         self.0.as_ref().and_then(|admission| admission.until)
     }
+
+    /// The name that what it does is recorded with.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.principal().map(|principal| principal.name.as_str())
+    }
+
+    /// Whether what these grants are asked for is granted; without access control everything is.
+    fn is_granted(&self, granted: impl FnOnce(&Grants) -> bool) -> bool {
+        self.principal().is_none_or(|principal| granted(&principal.apps))
+    }
+}
+
+/// What an action is about.
+#[derive(Default)]
+pub(crate) struct ActionSubject {
+    pub(crate) client: Option<String>,
+    pub(crate) app: Option<String>,
 }
 
 /// What a request asked for, as the log has it: an extension of the answer.
@@ -89,18 +109,20 @@ impl Api {
         self.checked(caller, asked, needed, |api| answer(api, query)).await
     }
 
-    /// Does for a caller that may ask for it what is no question.
-    pub(super) async fn act_for<F>(
+    /// Does for a caller that may have it done what is no question.
+    pub(crate) async fn act_for<F>(
         self,
         caller: &Caller,
-        name: &'static str,
-        needed: AccessScope,
+        action: &Action,
+        ActionSubject { client, app }: ActionSubject,
+        granted: impl FnOnce(&Grants) -> bool,
         act: impl FnOnce(Self) -> F,
     ) -> Response
     where
         F: Future<Output = Result<Response, Problem>>,
     {
-        let asked = AskedFor { query: name, scope: needed, client: None, app: None, is_hidden: false };
+        let (needed, is_hidden) = (action.access, !caller.is_granted(granted));
+        let asked = AskedFor { query: action.name, scope: needed, client, app, is_hidden };
         self.checked(caller, Some(asked), needed, act).await
     }
 
@@ -200,16 +222,14 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 }
 
 /// The question of a route, or of a method.
-fn name_of(route: &str) -> &'static str {
-    if route == backups::ROUTE {
-        return backups::NAME;
-    }
+pub(super) fn name_of(route: &str) -> &'static str {
     let method = route.strip_prefix('/').and_then(|route| route.strip_prefix(SERVICE)?.strip_prefix('/'));
     let lines = method.and_then(|method| method.strip_prefix("Scan"));
     let of = |(name, of): &(&'static str, &str)| {
         [Some(route), method, lines].contains(&Some(*of)).then_some(*name)
     };
-    Query::ROUTES.iter().chain(Query::METHODS).find_map(of).unwrap_or(NO_QUERY)
+    let action = || Action::of_route(route).or_else(|| Action::of_method(method?)).map(|action| action.name);
+    Query::ROUTES.iter().chain(Query::METHODS).find_map(of).or_else(action).unwrap_or(NO_QUERY)
 }
 
 /// The line of the log, and the count, of a request that needs them.
@@ -252,6 +272,9 @@ mod tests {
         assert_eq!(name_of("/realmledger.v1.LedgerService/ReadLog"), "Log");
         assert_eq!(name_of("/realmledger.v1.LedgerService/ScanWhatIf"), "WhatIf");
         assert_eq!(name_of("/v1/backups"), "Backup");
+        assert_eq!(name_of("/v1/commands"), "Submit");
+        assert_eq!(name_of("/realmledger.v1.LedgerService/Submit"), "Submit");
+        assert_eq!(name_of("/v1/commands/{id}"), "Command");
         assert_eq!(["", "/", "/grpc.reflection.v1.ServerReflection/{method}"].map(name_of), [NO_QUERY; 3]);
     }
 }

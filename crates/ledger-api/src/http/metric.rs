@@ -7,15 +7,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ledger_store::{Ends, Phase, StopCode};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::ledger::{FreshnessJson, HaltedJson};
+use crate::problem::ProblemKind;
 
 const REQUESTS: &str = "realm_ledger_http_requests_total";
 const SECONDS: &str = "realm_ledger_http_request_seconds";
 const CONNECTIONS: &str = "realm_ledger_http_connections";
 const CLOSED: &str = "realm_ledger_http_slow_clients_total";
 const REFUSED: &str = "realm_ledger_access_refusals_total";
+const STREAMS: &str = "realm_ledger_http_streams";
+
+/// What is not a question.
+pub(super) const NO_QUERY: &str = "none";
 
 const LAG_EVENTS: &str = "realm_ledger_lag_events";
 const LAG_SECONDS: &str = "realm_ledger_lag_seconds";
@@ -29,8 +34,14 @@ const MISSING_APP_EVENTS: &str = "realm_ledger_missing_app_events";
 
 /// Describes each metric to the exporter; once, at start.
 pub fn describe() {
-    describe_counter!(REQUESTS, "HTTP requests answered, by route, method and status.");
-    describe_histogram!(SECONDS, Unit::Seconds, "Time to the head of the answer, by route.");
+    describe_counter!(
+        REQUESTS,
+        "HTTP requests and calls of gRPC answered, by route, method, query (`none`: no question), status and code: that \
+         of the problem, or `ok`."
+    );
+    describe_histogram!(SECONDS, Unit::Seconds, "Time to the head of the answer, by route and query.");
+    describe_gauge!(STREAMS, "Answers that are being sent line by line, subscriptions aside.");
+    gauge!(STREAMS).increment(0.0);
     describe_gauge!(CONNECTIONS, "HTTP connections that are open.");
     describe_counter!(
         CLOSED,
@@ -157,17 +168,51 @@ fn as_f64(number: u64) -> f64 {
     number as f64
 }
 
-/// A request was answered. `route` and `method` are of closed sets, never what a client made up.
-pub(super) fn answered(route: &str, method: &'static str, status: u16, took: Duration) {
-    let route = route.to_owned();
-    counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
+/// What was asked: labels of closed sets, never what a client made up.
+pub(super) struct Asked<'a> {
+    pub(super) route: &'a str,
+    pub(super) method: &'static str,
+    pub(super) query: &'static str,
+}
+
+impl Asked<'_> {
+    /// It was answered; `code` is that of the problem, or `ok`.
+    pub(super) fn answered(&self, status: u16, code: &'static str, took: Duration) {
+        let Self { route, method, query } = *self;
+        let route = route.to_owned();
+        let status = status.to_string();
+        counter!(
+            REQUESTS,
+            "route" => route.clone(), "method" => method, "query" => query, "status" => status, "code" => code
+        )
         .increment(1);
-    histogram!(SECONDS, "route" => route).record(took.as_secs_f64());
+        histogram!(SECONDS, "route" => route, "query" => query).record(took.as_secs_f64());
+    }
+}
+
+/// An answer that is being sent line by line; counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream;
+
+impl OpenStream {
+    pub(super) fn new() -> Self {
+        gauge!(STREAMS).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        gauge!(STREAMS).decrement(1.0);
+    }
 }
 
 /// The HTTP library refused a request before any route was asked.
-pub(super) fn refused(status: u16) {
-    counter!(REQUESTS, "route" => "none", "method" => "other", "status" => status.to_string()).increment(1);
+pub(super) fn refused(kind: ProblemKind) {
+    let (status, code) = (kind.status().to_string(), kind.code());
+    let labels = [("route", "none"), ("method", "other"), ("query", NO_QUERY), ("code", code)];
+    let labels = labels.map(|(name, value)| Label::new(name, value)).into_iter();
+    counter!(REQUESTS, labels.chain([Label::new("status", status)]).collect::<Vec<_>>()).increment(1);
 }
 
 /// A request was refused to who sent it. `query` and `code` are of closed sets.

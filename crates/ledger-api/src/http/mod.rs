@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `GET /v1/installations` | `appKey` `status` `realm` `drift` `splitBrain` `anomalous` `window=OPEN` `windowClosingBefore` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}` |
 //! | `GET /v1/migrations` | `appKey` `overdue` `at` `knownAt` `cursor` `limit` | `{installations, refused?, nextCursor?, freshness}`: those with a pending migration |
+//! | `GET /v1/lineage` | `appKey` `clientKey` `cursor` `limit` | `{links, proposals, commonNames?, refused?, nextCursor?, freshness}`: recorded links, then what may belong together, with the evidence |
+//! | `GET /v1/search` | `q` `cursor` `limit` | `{tenants, searched, refused?, nextCursor?, freshness}`: by the beginning of the client key; by site host, entitlement id or installation id as a whole |
 //! | `GET /v1/tenants/{clientKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installations, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}` | `at` `knownAt` `knownSeq` `minPosition` | `{installation, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/apps/{appKey}/explanation` | `at` `knownAt` `knownSeq` `minPosition` | `{explanation, freshness}` |
@@ -17,6 +19,8 @@
 //! | `GET /v1/quarantine/{topic}/{partition}/{seq}` | | `{item, freshness}` |
 //! | `GET /v1/tenants/{clientKey}/proof` | `appKey` `pinned` `topic` `partition` | a bundle (`application/x-ndjson`), for `verify --bundle` |
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
+//! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, records?, refused?, freshness}` |
+//! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?, freshness}` |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
@@ -45,6 +49,9 @@
 //! then, `{"difference": …}` where asked for, `{"report": …}` for each policy, and the last line as above.
 //! `GET /v1/replay` always is one, of `{"step": …}`.
 //! Without that `Accept` what-if has to be answered within the time of any question, and refuses to list differences.
+//!
+//! `POST /v1/commands` publishes an event to the topic and waits ten seconds until it is recorded. The id makes it
+//! idempotent. Types: see [`crate::command::COMMAND_TYPES`].
 //!
 //! `POST /v1/backups` makes a backup on the machine of the server, where its configuration says. A client that goes away
 //! ends it; what was not finished counts for nothing.
@@ -93,6 +100,7 @@
 mod ask;
 mod backups;
 mod body;
+mod commands;
 mod connection;
 mod converse;
 mod decisions;
@@ -125,27 +133,30 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
+pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
-pub use health::ReadyBounds;
+pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 pub use serve::serve_admin;
 pub use tls::{Tls, TlsError, TlsOptions};
 
 use crate::access::Access;
+use crate::action::{ACTIONS, BACKUP, SUBMIT};
 use crate::backup::MakeBackup;
+use crate::command::Commands;
 use crate::decisions::{Decisions, DecisionsEnd, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
 use crate::problem::ProblemKind;
 use crate::query::{
-    CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery, InstallationsQuery,
-    LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery, QuarantineItemQuery, QuarantineQuery,
-    Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, InstallationQuery,
+    InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, PreviewQuery, Problem, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
 };
 use crate::readers::ReaderThreads;
-use places::{Cost, Places, RequestPlace};
+use places::{Places, RequestPlace};
 
 /// What the owner of the server decides. The other bounds are in [`crate::limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +197,8 @@ pub struct Api {
     tls: Option<Arc<Tls>>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
+    commands: Option<Commands>,
+    journal: Option<ReadJournal>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -209,6 +222,8 @@ impl Api {
             tls: None,
             metrics,
             backups: None,
+            commands: None,
+            journal: None,
             clock: system_clock,
             places,
             readers,
@@ -237,10 +252,22 @@ impl Api {
         Self { deadlines, ..self }
     }
 
+    /// Takes commands this way; none: it takes none.
+    #[must_use]
+    pub fn with_commands(self, commands: Option<Commands>) -> Self {
+        Self { commands, ..self }
+    }
+
     /// Makes backups this way.
     #[must_use]
     pub fn with_backups(self, backups: Option<Arc<dyn MakeBackup>>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// Shows this journal in `/readyz`.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<ReadJournal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Bounds subscriptions by these.
@@ -265,9 +292,9 @@ impl Api {
         }
     }
 
-    /// A place for what goes on until its client goes or the server stops.
-    pub(crate) fn place_of_a_stream(&self) -> Result<RequestPlace, Problem> {
-        self.places.take(Cost::Much)
+    /// A place for who watches health.
+    pub(crate) fn place_of_a_watch(&self) -> Result<RequestPlace, Problem> {
+        self.places.take_watch()
     }
 
     /// What is decided about the apps that are seen, as a stream; until its caller's credentials expire.
@@ -326,6 +353,8 @@ impl Api {
             .route(TenantQuery::ROUTE, get(routes::get::<TenantQuery>))
             .route(InstallationsQuery::ROUTE, get(routes::get::<InstallationsQuery>))
             .route(MigrationsQuery::ROUTE, get(routes::get::<MigrationsQuery>))
+            .route(LineageQuery::ROUTE, get(routes::get::<LineageQuery>))
+            .route(SearchQuery::ROUTE, get(routes::get::<SearchQuery>))
             .route(LogQuery::ROUTE, get(routes::get::<LogQuery>))
             .route(CorrectionsQuery::ROUTE, get(routes::get::<CorrectionsQuery>))
             .route(ExplainQuery::ROUTE, get(routes::get::<ExplainQuery>))
@@ -337,7 +366,9 @@ impl Api {
             .route(ProofQuery::ROUTE, get(routes::get::<ProofQuery>))
             .route(ReplayQuery::ROUTE, get(routes::get::<ReplayQuery>))
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
-            .route(backups::ROUTE, post(backups::make))
+            .route(CommandQuery::ROUTE, get(routes::get::<CommandQuery>))
+            .route(SUBMIT.route, post(commands::submit))
+            .route(BACKUP.route, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))
             .route("/openapi.json", get(openapi))
@@ -378,8 +409,8 @@ async fn no_such_route() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        ProblemKind::MethodNotAllowed,
-        "this route takes GET; /v1/whatif, /v1/backups and the methods of gRPC take POST",
-    )
+    let posts = ACTIONS.map(|action| action.route).join(", ");
+    let detail =
+        format!("this route takes GET; {}, {posts} and the methods of gRPC take POST", WhatIfQuery::ROUTE);
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
 }

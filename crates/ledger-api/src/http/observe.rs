@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::ask;
+use super::gate;
 use super::metric;
 use crate::limits::{HEAD_MAX_BYTES, URI_MAX_BYTES};
 use crate::problem::ProblemKind;
@@ -60,7 +61,9 @@ pub(super) async fn measure(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metric::answered(route, method, response.status().as_u16(), begun.elapsed());
+    let code = response.extensions().get::<Problem>().map_or("ok", |problem| problem.kind.code());
+    let asked = metric::Asked { route, method, query: gate::name_of(route) };
+    asked.answered(response.status().as_u16(), code, begun.elapsed());
     response
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::limits::{SWEEPS_AT_A_TIME, UNSENT_BYTES};
+use crate::limits::{HEALTH_WATCHES_MAX, SWEEPS_AT_A_TIME, UNSENT_BYTES};
 use crate::problem::ProblemKind;
 use crate::query::{AsOf, Problem, Query, Scope};
 
@@ -35,7 +35,7 @@ impl Cost {
         };
         match query {
             Query::WhatIf(_) | Query::Replay(_) => Self::Everything,
-            Query::QuarantineItem(_) | Query::Checkpoints(_) => Self::Little,
+            Query::QuarantineItem(_) | Query::Checkpoints(_) | Query::Command(_) => Self::Little,
             Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) if is_now => Self::Little,
             Query::Installation(_) | Query::Tenant(_) | Query::Preview(_) => Self::Much,
             _ if waits => Self::Much,
@@ -57,6 +57,7 @@ pub(super) struct Places {
     all: Arc<Semaphore>,
     much: Arc<Semaphore>,
     everything: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     unsent: Arc<Semaphore>,
 }
 
@@ -68,6 +69,7 @@ impl Places {
             all: semaphore(most),
             much: semaphore(much(most)),
             everything: semaphore(SWEEPS_AT_A_TIME),
+            watches: semaphore(HEALTH_WATCHES_MAX),
             unsent: semaphore(UNSENT_BYTES),
         }
     }
@@ -88,6 +90,12 @@ impl Places {
         };
         let any = permit(&self.all, self.most, "requests")?;
         Ok(RequestPlace { _permits: [everything, much, Some(any)] })
+    }
+
+    /// A place for someone who watches health, and need not say who that is: it is none among the questions.
+    pub(super) fn take_watch(&self) -> Result<RequestPlace, Problem> {
+        let watch = permit(&self.watches, HEALTH_WATCHES_MAX, "watches of health")?;
+        Ok(RequestPlace { _permits: [None, None, Some(watch)] })
     }
 
     /// Room for an answer of so many bytes, until it is sent.
@@ -162,6 +170,16 @@ mod tests {
         assert_eq!(Cost::of(&InstallationsQuery::default().into()), Cost::Page);
         assert_eq!(Cost::of(&QuarantineQuery::default().into()), Cost::Page);
         assert_eq!(Cost::of(&ReplayQuery::default().into()), Cost::Everything);
+    }
+
+    #[test]
+    fn watches_of_health_keep_no_question_from_its_answer() {
+        let places = Places::new(4);
+        let watches: Vec<_> = (0..HEALTH_WATCHES_MAX).map(|_| places.take_watch().unwrap()).collect();
+        assert_eq!(places.take_watch().unwrap_err().kind, ProblemKind::Overloaded);
+        places.take(Cost::Everything).unwrap();
+        drop(watches);
+        places.take_watch().unwrap();
     }
 
     #[test]

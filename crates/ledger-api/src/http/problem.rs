@@ -39,8 +39,15 @@ impl Problem {
             #[serde(rename = "")]
             more: M,
         }
-        let (kind, passes) = (self.kind, self.passes);
-        respond(kind, passes, written(&Extended { problem: self.into_json(), more }))
+        let body = written(&Extended { problem: self.clone().into_json(), more });
+        self.response_of(body)
+    }
+
+    fn response_of(self, body: Vec<u8>) -> Response {
+        let mut response = respond(self.kind, self.passes, body);
+        // For metrics, and for gRPC, which has another form for it.
+        response.extensions_mut().insert(self);
+        response
     }
 
     /// The body of its answer.
@@ -51,10 +58,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = respond(self.kind, self.passes, self.clone().into_body());
-        // For gRPC, which has another form for it.
-        response.extensions_mut().insert(self);
-        response
+        let body = self.clone().into_body();
+        self.response_of(body)
     }
 }
 

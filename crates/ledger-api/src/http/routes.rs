@@ -41,10 +41,8 @@ pub(super) async fn what_if(
     sent: Body,
 ) -> Result<Response, Problem> {
     refuse_parameters(&uri)?;
-    let question: WhatIfQuery = serde_json::from_slice(&body::read(sent).await?).map_err(|error| {
-        let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
-        Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}"))
-    })?;
+    let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
+    let question: WhatIfQuery = body::parse(&body::read(sent).await?, expected)?;
     let lines = wants_lines(&headers);
     let answer = async move |api: Api, query| api.answer_in(query, lines).await;
     Ok(api.for_caller(&caller, question.into(), answer).await)

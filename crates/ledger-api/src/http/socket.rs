@@ -263,7 +263,7 @@ fn refusal(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
 
 /// The same answer, with a problem as its body.
 fn with_problem(head: &str, problem: Problem) -> Vec<u8> {
-    metric::refused(problem.kind.status());
+    metric::refused(problem.kind);
     let body = problem.into_body();
     let described = format!("content-type: {}\r\ncontent-length: {}\r\n", Problem::MEDIA_TYPE, body.len());
     [head.replacen(NO_BODY, &described, 1).into_bytes(), body].concat()

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::Api;
 use super::ask::{AnswerForm, panicked, unwritable};
+use super::metric::OpenStream;
 use super::places::Cost;
 use crate::ledger::FreshnessJson;
 use crate::limits::{STREAM_CHUNK_BYTES, STREAM_CHUNKS_AHEAD, STREAM_PAGE, STREAM_STALL};
@@ -128,7 +129,7 @@ impl Api {
         let limit = self.options.request_timeout;
         let timed_out = |_| Problem::new(ProblemKind::Timeout, format!("no line within {limit:?}"));
         let first = tokio::time::timeout(limit, chunks.recv()).await.map_err(timed_out)?;
-        Ok(ChunkStream { first: Some(first.ok_or_else(panicked)??), rest: chunks })
+        Ok(ChunkStream { first: Some(first.ok_or_else(panicked)??), rest: chunks, _open: OpenStream::new() })
     }
 
     /// Reads chunk by chunk, as the client takes them. While it waits for the client no thread and no snapshot is held,
@@ -199,6 +200,7 @@ pub(super) fn respond(chunks: ChunkStream) -> Response {
 pub(crate) struct ChunkStream {
     first: Option<Bytes>,
     rest: ChunkReceiver,
+    _open: OpenStream,
 }
 
 impl Stream for ChunkStream {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, HistoryError, ProveError, ReadError, ShardId, StopCode, WaitError};
@@ -44,6 +44,15 @@ pub enum QueryError {
         /// The item's number there.
         seq: u64,
     },
+    /// An id is one of a tenant, of an installation or of a whole app.
+    #[error("an id is one within a tenant or an app: give clientKey, or appKey for an event of a whole app")]
+    NoSubject,
+    /// Nothing with this id is recorded there.
+    #[error("no record of an event {id} is there; one that was just published comes within seconds")]
+    UnknownCommand {
+        /// The id of the event.
+        id: EventId,
+    },
     /// The tenant's events are in more than one partition: none of them has the whole history.
     #[error(
         "the events of tenant {client} are in {}; answering from one would leave out the others, \
@@ -71,6 +80,12 @@ pub enum QueryError {
         least: usize,
         /// The largest.
         most: Option<usize>,
+    },
+    /// Nothing that could be searched for.
+    #[error("expected 1 to {most} bytes of text without control characters")]
+    SearchText {
+        /// The longest, in bytes.
+        most: usize,
     },
     /// There is no such shard.
     #[error("there is no shard {shard} here")]
@@ -114,6 +129,20 @@ pub enum QueryError {
         /// Who was asked for.
         client: ClientKey,
     },
+    /// The log that was asked has nothing of the tenant, and another one has.
+    #[error(
+        "{client} is in {shard}, so that the partition that was named has nothing of it proves nothing: name that one, \
+         or none"
+    )]
+    TenantElsewhere {
+        /// Who was asked for.
+        client: ClientKey,
+        /// Where it is.
+        shard: ShardId,
+    },
+    /// A topic alone names no log.
+    #[error("topic and partition name a shard together; give both")]
+    TopicAlone,
     /// A span that has nothing in it, whatever happened.
     #[error("the span ends at {to}, before it begins at {from}; change the two")]
     SpanEndsFirst {
@@ -185,15 +214,18 @@ impl QueryError {
             | Self::UnknownInstallation { .. }
             | Self::UnknownApp { .. }
             | Self::UnknownShard { .. }
+            | Self::UnknownCommand { .. }
             | Self::UnknownItem { .. } => (Kind::NotFound, None),
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
+            Self::SearchText { .. } => (Kind::InvalidParameter, Some("q")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),
+            Self::NoSubject => (Kind::InvalidParameter, Some("clientKey")),
             Self::PositionOfNoShard => (Kind::InvalidParameter, Some("fromPosition")),
             Self::SpanEndsFirst { .. } => (Kind::InvalidParameter, Some("to")),
-            Self::PartitionOfSeveral { .. } => (Kind::InvalidParameter, Some("topic")),
-            Self::UnknownPartition { .. } | Self::AbsentFromEach { .. } => {
+            Self::PartitionOfSeveral { .. } | Self::TopicAlone => (Kind::InvalidParameter, Some("topic")),
+            Self::UnknownPartition { .. } | Self::AbsentFromEach { .. } | Self::TenantElsewhere { .. } => {
                 (Kind::InvalidParameter, Some("partition"))
             }
             Self::NotProven(ProveError::PinnedNewer { .. }) => (Kind::InvalidParameter, Some("pinned")),

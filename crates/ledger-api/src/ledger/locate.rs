@@ -43,10 +43,34 @@ impl Ledger {
 impl Reading<'_> {
     /// The tenant where it is, or why there is no answer.
     pub(crate) fn found(&self, client: &ClientKey, known: KnowledgeBound) -> Result<Located<'_>, QueryError> {
-        let unknown = || self.not_found(QueryError::UnknownTenant { client: client.clone() });
-        let located = locate(&self.shards, client)?.ok_or_else(unknown)?;
+        let located = self.seen(client)?.ok_or_else(|| self.unknown_tenant(client))?;
         self.ready_for(known, &located)?;
         Ok(located)
+    }
+
+    /// The tenant where it is. One of which no installation is seen is as good as none: nothing tells them apart.
+    pub(crate) fn seen(&self, client: &ClientKey) -> Result<Option<Located<'_>>, QueryError> {
+        let is_seen = |located: &Located<'_>| self.ledger.grants.has_some_of(&located.row.tenant);
+        match locate(&self.shards, client) {
+            Err(QueryError::TenantInTwoPartitions { .. }) if !self.sees_part_of(client)? => Ok(None),
+            located => Ok(located?.filter(is_seen)),
+        }
+    }
+
+    /// Whether any shard has an installation of the tenant that is seen.
+    fn sees_part_of(&self, client: &ClientKey) -> Result<bool, QueryError> {
+        for shard in &self.shards {
+            let row = shard.snapshot.tenant(client).map_err(|error| shard.unread(error))?;
+            if row.is_some_and(|row| self.ledger.grants.has_some_of(&row.tenant)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The error for a tenant of which nothing is recorded that is seen.
+    pub(crate) fn unknown_tenant(&self, client: &ClientKey) -> QueryError {
+        self.not_found(QueryError::UnknownTenant { client: client.clone() })
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) use reading::Reading;
 pub use ready::NotReady;
 pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
 pub use state::InstallationState;
-pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of};
+pub(crate) use tenant_as_of::{TenantAsOf, Viewpoint, cut, is_all_of, row_serves};
 
 use crate::access::Grants;
 use crate::limits::{CACHE_BYTES, HISTORIES_BYTES, HISTORY_RESERVED_AT_A_TIME_BYTES, PAGE_FULL_BYTES};
@@ -207,7 +207,12 @@ impl Ledger {
     pub(crate) fn assigned_shards(&self) -> Vec<ShardHandle> {
         let is_assigned =
             |handle: &ShardHandle| handle.status.as_ref().is_none_or(|status| status.freshness().is_ours);
-        self.shards.all().into_iter().filter(is_assigned).collect()
+        self.shards_here().into_iter().filter(is_assigned).collect()
+    }
+
+    /// The shards that are on this machine, in order, whoever speaks for them.
+    pub(crate) fn shards_here(&self) -> Vec<ShardHandle> {
+        self.shards.all()
     }
 
     /// The assigned shards that are being opened.

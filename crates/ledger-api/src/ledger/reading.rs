@@ -9,7 +9,9 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::tenant::Entry;
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::{AppTimeline, AppTimelines};
-use ledger_store::{Elsewhere, HistoryEvent, KnowledgeCut, ReadError, ShardId, TornTenant, entries};
+use ledger_store::{
+    AppsWith, Elsewhere, HistoryEvent, KnowledgeCut, ReadError, ShardId, TornTenant, entries,
+};
 
 use super::Ledger;
 use super::budget::Reservation;
@@ -88,6 +90,27 @@ impl<'l> Reading<'l> {
             }
         }
         Ok(false)
+    }
+
+    /// The apps that are seen and have such entries in the index, in order; with an app that one, if it is seen. A seen
+    /// app may have none.
+    pub(crate) fn apps_with(
+        &self,
+        what: AppsWith,
+        app: Option<&AppKey>,
+    ) -> Result<BTreeSet<AppKey>, QueryError> {
+        let grants = &self.ledger.grants;
+        if let Some(app) = app {
+            return Ok(grants.has(app).then(|| app.clone()).into_iter().collect());
+        }
+        if let Some(apps) = grants.apps() {
+            return Ok(BTreeSet::clone(apps));
+        }
+        let mut all = BTreeSet::new();
+        for shard in &self.shards {
+            all.extend(shard.snapshot.apps_with(what).map_err(|error| shard.unread(error))?);
+        }
+        Ok(all)
     }
 
     /// Records of histories that were read so far: what the question has cost.

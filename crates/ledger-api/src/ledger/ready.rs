@@ -19,6 +19,8 @@ use super::shards::{Located, ShardSnapshot, Shards};
 pub struct NotReady {
     /// Topics whose partitions are not known yet.
     pub topics: Vec<String>,
+    /// Why the brokers give this process nothing, if so: what was read to its end may have grown since.
+    pub away: Option<HaltedJson>,
     /// Of every shard.
     pub freshness: Vec<FreshnessJson>,
 }
@@ -32,7 +34,7 @@ impl NotReady {
     /// Whether it passes without a person: something that is lacking is not halted for good.
     pub(crate) fn passes(&self) -> bool {
         let mut lacking = self.freshness.iter().filter(|shard| !shard.is_at_end());
-        !self.topics.is_empty() || lacking.any(|shard| !shard.is_halted_for_good())
+        !self.topics.is_empty() || self.away.is_some() || lacking.any(|shard| !shard.is_halted_for_good())
     }
 }
 
@@ -47,7 +49,8 @@ impl fmt::Display for NotReady {
                 None => format!("{topic}/{partition} is not fed here"),
             }
         });
-        let reasons: Vec<String> = topics.chain(shards).collect();
+        let away = self.away.iter().map(|away| format!("the brokers give nothing ({})", away.code));
+        let reasons: Vec<String> = topics.chain(away).chain(shards).collect();
         f.write_str(&listed(&reasons))
     }
 }
@@ -124,10 +127,11 @@ impl Reading<'_> {
         });
         let topics: Vec<String> = unknown.collect();
         let mut affected = freshness.iter().filter(|shard| concerns(&shard.topic, Some(shard.partition)));
-        if topics.is_empty() && affected.all(FreshnessJson::is_at_end) {
+        let away = self.ledger.away();
+        if topics.is_empty() && away.is_none() && affected.all(FreshnessJson::is_at_end) {
             return Ok(());
         }
-        Err(QueryError::NotReady(NotReady { topics, freshness }))
+        Err(QueryError::NotReady(NotReady { topics, away, freshness }))
     }
 
     /// Whether a seq that is asked for is recorded, or can only not be read yet.

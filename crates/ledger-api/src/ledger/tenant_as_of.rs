@@ -138,7 +138,7 @@ impl TenantAsOf {
 }
 
 /// Whether the fold of everything is the fold as of the viewpoint.
-fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
+pub(crate) fn row_serves(tenant: &Tenant, at: Timestamp) -> bool {
     let installations = tenant.installations.values();
     let latest = installations.map(|installation| installation.latest).max().flatten();
     latest.max(tenant.shared_latest) <= Some(at)

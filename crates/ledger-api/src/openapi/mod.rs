@@ -2,9 +2,10 @@
 //! mirrors with the comments of the `.proto`, and the table of problems.
 //!
 //! In: nothing. Out: the text of `/openapi.json`, the same for every process of a version; `proto/openapi.json` is a copy
-//! that a test compares. A new question, field or problem is in it without being written here; what is no question
-//! is in [`OTHERS`].
+//! that a test compares. A new question, action, field or problem is in it without being written here; what is neither is in
+//! [`OTHERS`].
 
+mod bounds;
 mod schemas;
 
 use std::collections::BTreeMap;
@@ -13,42 +14,34 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::access::AccessScope;
+use crate::action::{ACTIONS, Action};
 use crate::problem::ProblemKind;
-use crate::proto::{Field, Message, schema};
+use crate::proto::{Field, Kind, Message, schema};
 use crate::query::{
     DecisionsQuery, ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question,
     ReplayQuery, WhatIfQuery, for_each_question,
 };
 use schemas::Schemas;
 
-/// Verb, path, name, summary, media type, and the scope it takes.
-type Other = (&'static str, &'static str, &'static str, &'static str, &'static str, Option<AccessScope>);
+/// Path of a GET, name, summary and media type.
+type Other = (&'static str, &'static str, &'static str, &'static str);
 
-/// What is answered beside questions.
-const OTHERS: [Other; 6] = [
+/// What is answered beside questions and actions.
+const OTHERS: [Other; 5] = [
+    ("/", "openPage", "The page, where `http.page` is on.", "text/html"),
+    ("/page/{name}", "readPageFile", "What the page is made of.", "*/*"),
+    ("/livez", "isAlive", "The process answers.", "application/json"),
     (
-        "post",
-        "/v1/backups",
-        "makeBackup",
-        "Makes a backup on the machine of the server, and reports its progress line by line.",
-        LINES,
-        Some(AccessScope::Operate),
-    ),
-    ("get", "/", "openPage", "The page, where `http.page` is on.", "text/html", None),
-    ("get", "/page/{file}", "readPageFile", "What the page is made of.", "*/*", None),
-    ("get", "/livez", "isAlive", "The process answers.", "application/json", None),
-    (
-        "get",
         "/readyz",
         "isReady",
         "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
         "application/json",
-        None,
     ),
-    ("get", "/openapi.json", "readOpenApi", "This document.", "application/json", None),
+    ("/openapi.json", "readOpenApi", "This document.", "application/json"),
 ];
 
 const LINES: &str = "application/x-ndjson";
+const JSON: &str = "application/json";
 
 /// The name of the one way to show who asks.
 const TOKEN: &str = "token";
@@ -76,21 +69,18 @@ pub(crate) fn text() -> &'static str {
 fn document() -> Value {
     let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
     for_each_question(&mut paths);
-    for (verb, path, name, summary, media_type, access) in OTHERS {
+    for action in ACTIONS {
+        paths.action(action);
+    }
+    for (path, name, summary, media_type) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
         let in_path = path.split(['{', '}']).skip(1).step_by(2);
         let parameters: Vec<_> = in_path
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
             .collect();
-        let mut operation = paths.operation(name, summary, access, &parameters, answer);
-        if verb == "post" {
-            let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
-            let schema =
-                json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
-            operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
-        }
-        paths.operations.insert(path.to_owned(), json!({ verb: operation }));
+        let operation = paths.operation(name, summary, None, &parameters, answer);
+        paths.operations.insert(path.to_owned(), json!({ "get": operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
@@ -187,6 +177,45 @@ struct Paths {
 }
 
 impl Paths {
+    /// An action. Those with a method have its messages, of which the event is the body.
+    fn action(&mut self, action: &Action) {
+        let Action { name, route, method, access, summary } = *action;
+        let method = method.and_then(|method| schema().method(method));
+        let (parameters, body): (Vec<_>, Value) = match method {
+            Some(method) => {
+                let input = schema().input(method);
+                let of_query = input.fields().iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
+                let event = input.fields().iter().find_map(|field| match field.kind {
+                    Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
+                    _ => None,
+                });
+                (of_query.map(|field| parameter(field, &[], false)).collect(), event.unwrap_or_default())
+            }
+            None => {
+                let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
+                let schema = json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
+                (Vec::new(), schema)
+            }
+        };
+        let content = match method {
+            Some(method) => json!({ JSON: { "schema": self.schemas.answer(schema().output(method)) } }),
+            None => {
+                json!({ LINES: { "schema": { "type": "string", "description": "JSON, an object on each line." } } })
+            }
+        };
+        let answer = |what: &str| json!({ "description": what, "content": content });
+        let mut operation =
+            self.operation(&first_lower(name), summary, Some(access), &parameters, answer(summary));
+        if method.is_some() {
+            operation["responses"]["201"] = answer("Published, and recorded.");
+            operation["responses"]["202"] =
+                answer("Published, and not recorded everywhere yet: `pending` names where.");
+        }
+        operation["requestBody"] =
+            json!({ "required": method.is_some(), "content": { JSON: { "schema": body } } });
+        self.operations.insert(route.to_owned(), json!({ "post": operation }));
+    }
+
     fn operation(
         &self,
         name: &str,
@@ -232,6 +261,30 @@ fn decisions_page() -> Value {
     })
 }
 
+fn parameter(field: &Field, in_path: &[&str], in_lines: bool) -> Value {
+    let is_in_path = in_path.contains(&field.name.as_str());
+    let (bounds, more) = bounds::of(&field.name, in_lines);
+    let description = format!("{} {more}", field.comment);
+    let mut schema = schemas::single(field);
+    if let (Value::Object(schema), Value::Object(bounds)) = (&mut schema, bounds) {
+        schema.extend(bounds);
+    }
+    json!({
+        "name": field.name,
+        "in": if is_in_path { "path" } else { "query" },
+        // What has no default in the message has none here.
+        "required": is_in_path || !field.has_presence && !field.is_repeated,
+        "description": description.trim(),
+        "schema": schema
+    })
+}
+
+fn first_lower(name: &str) -> String {
+    let mut name = name.to_owned();
+    name[..1].make_ascii_lowercase();
+    name
+}
+
 impl ForEachQuestion for Paths {
     fn question<Q: Question>(&mut self) {
         let Some(method) = schema().method(Q::METHOD) else { return };
@@ -255,21 +308,14 @@ impl ForEachQuestion for Paths {
         }
         let answer = json!({ "description": method.comment, "content": content });
         let in_path: Vec<&str> = Q::ROUTE.split(['{', '}']).skip(1).step_by(2).collect();
-        let parameter = |field: &Field| {
-            let is_in_path = in_path.contains(&field.name.as_str());
-            json!({
-                "name": field.name,
-                "in": if is_in_path { "path" } else { "query" },
-                "required": is_in_path,
-                "description": field.comment,
-                "schema": schemas::single(field)
-            })
+        let (in_body, in_lines) = (Q::IN_BODY, IN_LINES.contains(&Q::METHOD));
+        let parameters = if in_body {
+            Vec::new()
+        } else {
+            input.fields().iter().map(|field| parameter(field, &in_path, in_lines)).collect()
         };
-        let in_body = Q::IN_BODY;
-        let parameters = if in_body { Vec::new() } else { input.fields().iter().map(parameter).collect() };
-        let mut name = Q::METHOD.to_owned();
-        name[..1].make_ascii_lowercase();
-        let mut operation = self.operation(&name, &method.comment, Some(Q::ACCESS), &parameters, answer);
+        let mut operation =
+            self.operation(&first_lower(Q::METHOD), &method.comment, Some(Q::ACCESS), &parameters, answer);
         if Q::IN_BODY {
             let schema = self.schemas.question(input);
             operation["requestBody"] =
@@ -308,8 +354,8 @@ mod tests {
         let mut routes = Routes(Vec::new());
         for_each_question(&mut routes);
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), routes.0.len() + OTHERS.len());
-        for route in routes.0 {
+        assert_eq!(paths.len(), routes.0.len() + ACTIONS.len() + OTHERS.len());
+        for route in routes.0.into_iter().chain(ACTIONS.map(|action| action.route)) {
             let (verb, operation) = paths[route].as_object().unwrap().iter().next().unwrap();
             assert!(matches!(&**verb, "get" | "post"), "{route}");
             assert!(!operation["summary"].as_str().unwrap().is_empty(), "{route}");

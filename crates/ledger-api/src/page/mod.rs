@@ -57,7 +57,6 @@ const ASSETS: &[Asset] = assets! {
     "dom.js": SCRIPT,
     "explain.js": SCRIPT,
     "history.js": SCRIPT,
-    "lineage.js": SCRIPT,
     "lists.js": SCRIPT,
     "main.js": SCRIPT,
     "merkle.js": SCRIPT,

@@ -23,6 +23,9 @@ pub(crate) enum InvalidMessage {
     Misfit { field: &'static str },
 }
 
+/// How deep any JSON may be nested: as ingestion reads it.
+const JSON_LEVELS_MAX: usize = 128;
+
 /// The members of a message. A field without presence has its default.
 pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<String, Json>, InvalidMessage> {
     let mut members = Map::new();
@@ -35,10 +38,7 @@ pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<Str
         let value = match wire_type {
             0 => of_varint(field, input.varint()?),
             1 => of_fixed(field, input.bytes(8)?),
-            2 => {
-                let length = usize::try_from(input.varint()?).map_err(|_| InvalidMessage::Malformed)?;
-                of_bytes(field, input.bytes(length)?)?
-            }
+            2 => of_bytes(field, input.sized()?)?,
             _ => return Err(InvalidMessage::Malformed),
         };
         let value = value.ok_or(InvalidMessage::Misfit { field: &field.name })?;
@@ -46,6 +46,10 @@ pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<Str
             continue;
         }
         match members.get_mut(&field.name) {
+            Some(Json::Object(entries)) if field.kind == Kind::Map => entries.extend(entry(value)),
+            _ if field.kind == Kind::Map => {
+                _ = members.insert(field.name.clone(), Json::Object(entry(value).into_iter().collect()));
+            }
             Some(Json::Array(items)) if field.is_repeated => items.push(value),
             _ if field.is_repeated => _ = members.insert(field.name.clone(), Json::Array(vec![value])),
             _ => _ = members.insert(field.name.clone(), value),
@@ -61,12 +65,13 @@ pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<Str
 
 fn default(field: &Field) -> Option<Json> {
     match field.kind {
+        Kind::Map => None,
         _ if field.is_repeated => Some(Json::Array(Vec::new())),
         Kind::Text => Some(String::new().into()),
         Kind::Bool => Some(false.into()),
         Kind::Signed | Kind::Unsigned => Some(0.into()),
         Kind::Double => Some(0.0.into()),
-        Kind::Enum(_) | Kind::Message(_) | Kind::Instant | Kind::Json { .. } | Kind::Map => None,
+        Kind::Enum(_) | Kind::Message(_) | Kind::Instant | Kind::Json { .. } => None,
     }
 }
 
@@ -87,6 +92,8 @@ fn of_fixed(field: &Field, bytes: &[u8]) -> Option<Json> {
 
 fn of_bytes(field: &Field, bytes: &[u8]) -> Result<Option<Json>, InvalidMessage> {
     Ok(match field.kind {
+        Kind::Map => Some(map_entry(bytes)?),
+        Kind::Json { is_object: false } => Some(json_value(bytes, JSON_LEVELS_MAX)?),
         Kind::Text => std::str::from_utf8(bytes).ok().map(Into::into),
         Kind::Message(at) => Some(Json::Object(members(schema().message(at), bytes)?)),
         Kind::Instant => instant(bytes)?.map(|instant| format_instant(instant).into()),
@@ -111,6 +118,71 @@ fn instant(bytes: &[u8]) -> Result<Option<Timestamp>, InvalidMessage> {
     Ok(instant.filter(|instant| (FIRST..=LAST).contains(instant)))
 }
 
+/// An entry of a map, as `[key, value]`; what is absent is empty.
+fn map_entry(bytes: &[u8]) -> Result<Json, InvalidMessage> {
+    let (mut parts, mut input) = ([String::new(), String::new()], Input(bytes));
+    while !input.0.is_empty() {
+        let (number, text) = input.nested()?;
+        let part = usize::try_from(number - 1).ok().and_then(|at| parts.get_mut(at));
+        *part.ok_or(InvalidMessage::Malformed)? = text_of(text)?;
+    }
+    Ok(parts.to_vec().into())
+}
+
+fn entry(pair: Json) -> Option<(String, Json)> {
+    let Json::Array(pair) = pair else { return None };
+    let [Json::String(name), value] = <[Json; 2]>::try_from(pair).ok()? else { return None };
+    Some((name, value))
+}
+
+/// A `google.protobuf.Value`. One without a kind is null.
+fn json_value(bytes: &[u8], levels: usize) -> Result<Json, InvalidMessage> {
+    let (mut value, mut input) = (Json::Null, Input(bytes));
+    let levels = levels.checked_sub(1).ok_or(InvalidMessage::Malformed)?;
+    while !input.0.is_empty() {
+        let key = input.varint()?;
+        value = match key {
+            0x08 => {
+                input.varint()?;
+                Json::Null
+            }
+            0x11 => input.bytes(8)?.try_into().map_or(Json::Null, |bytes| f64::from_le_bytes(bytes).into()),
+            0x1a => text_of(input.sized()?)?.into(),
+            0x20 => (input.varint()? != 0).into(),
+            0x2a => Json::Object(json_members(input.sized()?, levels)?),
+            0x32 => {
+                let (mut items, mut list) = (Vec::new(), Input(input.sized()?));
+                while !list.0.is_empty() {
+                    items.push(json_value(list.nested()?.1, levels)?);
+                }
+                items.into()
+            }
+            _ => return Err(InvalidMessage::Malformed),
+        };
+    }
+    Ok(value)
+}
+
+/// The members of a `google.protobuf.Struct`.
+fn json_members(bytes: &[u8], levels: usize) -> Result<Map<String, Json>, InvalidMessage> {
+    let (mut members, mut input) = (Map::new(), Input(bytes));
+    while !input.0.is_empty() {
+        let (mut name, mut value, mut entry) = (String::new(), Json::Null, Input(input.nested()?.1));
+        while !entry.0.is_empty() {
+            match entry.nested()? {
+                (1, text) => name = text_of(text)?,
+                (_, bytes) => value = json_value(bytes, levels)?,
+            }
+        }
+        members.insert(name, value);
+    }
+    Ok(members)
+}
+
+fn text_of(bytes: &[u8]) -> Result<String, InvalidMessage> {
+    std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|_| InvalidMessage::Malformed)
+}
+
 /// What is left of a message.
 struct Input<'b>(&'b [u8]);
 
@@ -126,6 +198,21 @@ impl<'b> Input<'b> {
             }
         }
         Err(InvalidMessage::Malformed)
+    }
+
+    /// The number and the bytes of the next field, which has its length in front.
+    fn nested(&mut self) -> Result<(u64, &'b [u8]), InvalidMessage> {
+        let key = self.varint()?;
+        if key & 7 != 2 || key < 8 {
+            return Err(InvalidMessage::Malformed);
+        }
+        Ok((key >> 3, self.sized()?))
+    }
+
+    /// What has its length in front.
+    fn sized(&mut self) -> Result<&'b [u8], InvalidMessage> {
+        let length = usize::try_from(self.varint()?).map_err(|_| InvalidMessage::Malformed)?;
+        self.bytes(length)
     }
 
     fn bytes(&mut self, length: usize) -> Result<&'b [u8], InvalidMessage> {
@@ -163,6 +250,20 @@ mod tests {
             json!({"clientKey": "acme", "appKey": "", "at": "2026-03-01T10:00:00.250Z", "knownSeq": 0});
         assert_eq!(Json::Object(read), expected);
         assert_eq!(members(message("WhatIfRequest"), &[]).unwrap()["policies"], json!([]));
+    }
+
+    #[test]
+    fn an_event_comes_back_as_its_native_json_with_maps_and_any_json() {
+        let residency =
+            json!({"realmPersistence": {"a": [true, null, "x", 1.5]}, "realmPersistenceDays": null});
+        let urls = json!({"EU": "https://eu.example.com", "US": "https://us.example.com"});
+        let event = json!({"descriptor": {"baseUrl": "https://example.com", "regionBaseUrls": urls, "dataResidency": residency},
+                           "policy": {"mode": "days", "days": 5}, "time": "2026-03-01T10:00:00.000Z", "action": "PIN"});
+        let pool = prost_reflect::DescriptorPool::decode(super::super::DESCRIPTORS).unwrap();
+        let of = pool.get_message_by_name("realmledger.v1.LifecycleEvent").unwrap();
+        let foreign = prost_reflect::DynamicMessage::deserialize(of, &event).unwrap();
+        let bytes = prost::Message::encode_to_vec(&foreign);
+        assert_eq!(Json::Object(members(message("LifecycleEvent"), &bytes).unwrap()), event);
     }
 
     #[test]

@@ -47,6 +47,14 @@ pub(crate) fn refuse_no_items(limit: Option<u64>) -> Result<(), QueryError> {
     Ok(())
 }
 
+/// Tells a list from others, whatever version of the program asks: goes into cursors.
+pub(super) fn fingerprint(parts: &[&str]) -> u64 {
+    // FNV-1a: small, and the same everywhere; making two lists look alike gains nothing.
+    let text = parts.join("\0");
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A place in the order of a list; places of one list compare as the list is ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CursorPlace {
@@ -58,6 +66,12 @@ pub(super) enum CursorPlace {
     Window(Timestamp, ClientKey, AppKey),
     /// By shard, then by number.
     Item(ShardId, u64),
+    /// By client key.
+    Client(ClientKey),
+    /// By app key, then client key: links come before names.
+    Link(AppKey, ClientKey),
+    /// By app key, then the number of a name, then how many of its proposals are before the place: all unless told.
+    Name(AppKey, u64, Option<usize>),
 }
 
 /// The text is no cursor.
@@ -76,6 +90,12 @@ enum CursorText {
     Window(u64, i64, String, String),
     #[serde(rename = "i")]
     Item(u64, String, u32, u64),
+    #[serde(rename = "c")]
+    Client(u64, String),
+    #[serde(rename = "l")]
+    Link(u64, String, String),
+    #[serde(rename = "n")]
+    Name(u64, String, u64, Option<usize>),
 }
 
 impl FromStr for Cursor {
@@ -93,6 +113,11 @@ impl FromStr for Cursor {
             }
             CursorText::Item(list, topic, partition, seq) => {
                 (list, CursorPlace::Item(ShardId { topic, partition }, seq))
+            }
+            CursorText::Client(list, of) => (list, CursorPlace::Client(client(of)?)),
+            CursorText::Link(list, what, of) => (list, CursorPlace::Link(app(what)?, client(of)?)),
+            CursorText::Name(list, what, number, so_far) => {
+                (list, CursorPlace::Name(app(what)?, number, so_far))
             }
         };
         Ok(Self { list, after })
@@ -118,6 +143,13 @@ impl fmt::Display for Cursor {
             ),
             CursorPlace::Item(shard, seq) => {
                 CursorText::Item(self.list, shard.topic.clone(), shard.partition, *seq)
+            }
+            CursorPlace::Client(client) => CursorText::Client(self.list, client.as_str().to_owned()),
+            CursorPlace::Link(app, client) => {
+                CursorText::Link(self.list, app.as_str().to_owned(), client.as_str().to_owned())
+            }
+            CursorPlace::Name(app, number, so_far) => {
+                CursorText::Name(self.list, app.as_str().to_owned(), *number, *so_far)
             }
         };
         let json = serde_json::to_vec(&written).map_err(|_| fmt::Error)?;
@@ -149,7 +181,11 @@ mod tests {
             CursorPlace::Torn(client.clone()),
             CursorPlace::Key(client.clone(), app.clone()),
             CursorPlace::Window(Timestamp::MAX, client.clone(), app.clone()),
-            CursorPlace::Window(Timestamp::from_millis(-1), client, app),
+            CursorPlace::Window(Timestamp::from_millis(-1), client.clone(), app.clone()),
+            CursorPlace::Client(client.clone()),
+            CursorPlace::Link(app.clone(), client),
+            CursorPlace::Name(app.clone(), u64::MAX, None),
+            CursorPlace::Name(app, 0, Some(7)),
             CursorPlace::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
         ] {
             let cursor = Cursor { list: u64::MAX, after };

@@ -49,9 +49,18 @@ impl DecisionsQuery {
     pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<DecisionsPage, QueryError> {
         let Self { from, filter, limit } = self;
         let limit = page_limit(*limit, DECISIONS_DEFAULT, DECISIONS_MAX)?;
-        let (shards, from) = (reading.ledger.assigned_shards(), from.clone().unwrap_or_default());
+        let from = match from.clone().unwrap_or_default() {
+            DecisionsFrom::After(cursor) => cursor,
+            DecisionsFrom::Begin => DecisionCursor::default(),
+            DecisionsFrom::Now => DecisionCursor::now(&reading.ledger.shards_here()),
+        };
+        let shards = reading.ledger.assigned_shards();
+        if shards.is_empty() {
+            // Nothing was looked at, which is not nothing.
+            reading.ready()?;
+        }
         let filter = filter.clone().seen_with(&reading.ledger.grants);
-        let DecisionsSoFar { notices, cursor, more } = read_so_far(&shards, &from, &filter, limit)?;
+        let DecisionsSoFar { notices, cursor, more } = read_so_far(&shards, from, &filter, limit)?;
         let decisions = notices.into_iter().map(PublishedNotice).collect();
         Ok(DecisionsPage { decisions, cursor, more, freshness: reading.freshness() })
     }

@@ -8,6 +8,7 @@ use ledger_core::timeline::AppTimeline;
 use ledger_core::view::MigrationView;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::cursor::fingerprint;
 use super::parameters::text;
 
 /// Which installations to list. What is `None` does not matter; all that is given must hold.
@@ -87,10 +88,7 @@ impl Filter {
             at.map(instant),
             known_at.map(instant),
         ];
-        let text = parts.map(Option::unwrap_or_default).join("\0");
-        // FNV-1a: small, and the same everywhere; making two lists look alike gains nothing.
-        text.bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        fingerprint(&parts.each_ref().map(|part| part.as_deref().unwrap_or_default()))
     }
 }
 

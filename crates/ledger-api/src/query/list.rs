@@ -4,7 +4,7 @@
 //! the shards are merged ([`merge`]), and every candidate is folded as of the instant and looked at again
 //! before it is listed, so the index only ever saves work.
 //!
-//! A shard that does not read is left out, and the freshness of the answer says so ([`left_out`]).
+//! A shard that does not read is left out, and the freshness of the answer says so ([`super::left_out`]).
 //!
 //! Torn tenants are named first, whatever the filter: half a history does not show whether it lets them through.
 //! The order is by client key then app key, with a window filter by end of the window, then by key. A page
@@ -13,7 +13,6 @@
 //! between the two.
 
 mod candidate;
-mod left_out;
 mod merge;
 mod sorted_windows;
 mod source;
@@ -24,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::{Cursor, CursorPlace, Page, page_limit};
 use super::filter::{Filter, MigrationFilter};
+use super::left_out::without_unread;
 use super::parameters::{flag_alone, text};
 use super::{AsOfAll, LineSink};
 use crate::ledger::{
@@ -31,7 +31,6 @@ use crate::ledger::{
 };
 use crate::limits::{LIST_DEFAULT, LIST_MAX, LOOKED_AT_PER_PAGE};
 use candidate::{Asked, ListCandidate};
-use left_out::UnreadShards;
 use merge::CandidateMerge;
 
 /// Installations that match a filter.
@@ -108,7 +107,7 @@ struct FilledPage {
     folded: Option<(usize, ClientKey, TenantAsOf)>,
 }
 
-/// A page of installations. A shard that does not read is left out, and the page begins anew without it.
+/// A page of installations.
 fn list(
     first: &Reading<'_>,
     filter: &Filter,
@@ -118,27 +117,11 @@ fn list(
     let list = filter.fingerprint(as_of.at, as_of.known_at);
     let after = page.cursor.as_ref().map(|cursor| place_in(cursor, list, filter)).transpose()?;
     let limit = page_limit(page.limit, LIST_DEFAULT, LIST_MAX)?;
-    let (ledger, viewpoint) = (first.ledger, as_of.viewpoint(first.now));
-    let (torn, unread) = ledger.shards.torn_of_those_that_read();
-    let mut left_out = UnreadShards::default();
-    let mut handles = Vec::new();
-    for (shard, error) in unread {
-        left_out.leave_out(ledger, &mut handles, QueryError::Read(error).in_shard(&shard))?;
-    }
-    loop {
-        let error = {
-            let again = (!left_out.is_empty()).then(|| Reading::new(ledger, &handles, first.now));
-            let reading = again.as_ref().unwrap_or(first);
-            let asked = Asked { reading, filter, viewpoint, after, list };
-            match fill(&asked, torn, limit) {
-                Ok((page, next_cursor)) => {
-                    return Ok(page.answer(next_cursor, left_out.among(reading.freshness())));
-                }
-                Err(error) => error,
-            }
-        };
-        left_out.leave_out(ledger, &mut handles, error)?;
-    }
+    let viewpoint = as_of.viewpoint(first.now);
+    let ((page, next_cursor), freshness) = without_unread(first, |reading, torn| {
+        fill(&Asked { reading, filter, viewpoint, after, list }, torn, limit)
+    })?;
+    Ok(page.answer(next_cursor, freshness))
 }
 
 /// A page, and where the next one begins.
@@ -273,7 +256,9 @@ fn place_in<'a>(cursor: &'a Cursor, list: u64, filter: &Filter) -> Result<&'a Cu
         CursorPlace::Key(..) => filter.window.is_none(),
         CursorPlace::Window(..) => filter.window.is_some(),
         CursorPlace::Torn(_) => true,
-        CursorPlace::Item(..) => false,
+        CursorPlace::Item(..) | CursorPlace::Client(_) | CursorPlace::Link(..) | CursorPlace::Name(..) => {
+            false
+        }
     };
     if fits && cursor.list == list { Ok(&cursor.after) } else { Err(QueryError::ForeignCursor) }
 }

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
 
-use ledger_core::ids::{AppKey, ClientKey};
+use ledger_core::ids::{AppKey, ClientKey, EventId};
 use ledger_core::realm::Realm;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
@@ -29,15 +29,15 @@ use super::problem::Problem;
 use super::{Question, Request};
 use crate::problem::ProblemKind;
 
-/// Reads a question from the named parts of its path and its query string.
-pub(crate) fn read<Q: Question>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
+/// Reads a question, or what else a route takes, from the named parts of its path and its query string.
+pub(crate) fn read<Q: de::DeserializeOwned>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
     let malformed =
         |error| Problem::new(ProblemKind::InvalidParameter, format!("the query cannot be read: {error}"));
     read_pairs(path, serde_urlencoded::from_str(query).map_err(malformed)?)
 }
 
 /// The same from all of its parameters, those apart that the route names.
-pub(crate) fn read_pairs<Q: Question>(
+pub(crate) fn read_pairs<Q: de::DeserializeOwned>(
     path: Vec<(String, String)>,
     pairs: Vec<(String, String)>,
 ) -> Result<Q, Problem> {
@@ -319,6 +319,7 @@ const KEY: &str = "1 to 255 bytes of UTF-8 without control characters";
 text! {
     ClientKey: |text| Self::new(text).ok(), |key| key.as_str().into(), KEY;
     AppKey: |text| Self::new(text).ok(), |key| key.as_str().into(), KEY;
+    EventId: |text| Self::new(text).ok(), |id| id.as_str().into(), KEY;
     Realm: |text| Self::parse(text).ok(), |realm| realm.as_str().to_owned().into(),
         "a realm, GLOBAL (or default) or a region key such as EU: [A-Z][A-Z0-9-]{1,15}";
     // A plus sign that was not encoded arrives as a space; no instant has one.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::text;
 use super::{AsOf, LineSink};
-use crate::ledger::{FreshnessJson, Located, QueryError, Reading, ShardSnapshot, TenantAsOf, locate};
+use crate::ledger::{FreshnessJson, Located, QueryError, Reading, ShardSnapshot, TenantAsOf};
 
 /// "If it were installed now."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl PreviewQuery {
         let viewpoint = as_of.viewpoint(reading.now);
         let unknown = || reading.not_found(QueryError::UnknownApp { app: app.clone() });
         let is_seen = reading.ledger.grants.has(app);
-        let (shard, decision) = if let Some(located) = locate(&reading.shards, client)? {
+        let (shard, decision) = if let Some(located) = reading.seen(client)? {
             reading.ready_for(viewpoint.known, &located)?;
             let Located { shard, row } = located;
             let tenant = TenantAsOf::new(reading, shard, client, row, viewpoint)?;
@@ -76,7 +76,7 @@ impl PreviewQuery {
 }
 
 /// Every partition has a copy of all app-level events; the one that has read most of them answers.
-fn shard_of_app<'a>(
+pub(crate) fn shard_of_app<'a>(
     shards: &'a [ShardSnapshot<'a>],
     app: &AppKey,
 ) -> Result<Option<&'a ShardSnapshot<'a>>, QueryError> {

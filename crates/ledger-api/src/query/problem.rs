@@ -59,6 +59,11 @@ impl Problem {
         Self { parameter: Some(parameter.into()), ..Self::new(kind, detail) }
     }
 
+    /// The same, with what is to blame, if that is known.
+    pub(crate) fn blaming(self, parameter: Option<String>) -> Self {
+        Self { parameter, ..self }
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

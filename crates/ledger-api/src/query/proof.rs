@@ -51,10 +51,15 @@ impl ProofQuery {
             let Self { client, app, pinned, .. } = self;
             let granted = reading.ledger.grants.apps().map(|apps| &**apps);
             let proving = Proving { client, app: app.as_ref(), granted, pinned: *pinned };
-            let Some(signed) = signature(shard.status, &snapshot, until)? else { continue };
+            let signed = signature(shard.status, &snapshot, until).map_err(|error| match error {
+                QueryError::NothingSigned => reading.not_found_in(shard.id, error),
+                error => error,
+            })?;
+            let Some(signed) = signed else { continue };
             return match snapshot.prove(proving, &signed.checkpoint, &signed.note, secret) {
                 Ok(proven) => {
                     if proven.records() == 0 {
+                        self.is_nowhere_else(reading, shard)?;
                         reading.ready_in(shard.id)?;
                     }
                     bundle(reading.ledger, client, &proven)
@@ -65,10 +70,34 @@ impl ProofQuery {
         }
     }
 
-    /// Nothing computes the partition of a key, so an absence is proven for the partition that is named.
+    /// A proof that one log has nothing of a tenant is taken for one that there is nothing: it is not made where another
+    /// log has its history.
+    fn is_nowhere_else(&self, reading: &Reading<'_>, asked: &ShardSnapshot<'_>) -> Result<(), QueryError> {
+        match locate(&reading.shards, &self.client)? {
+            Some(located) if located.shard.id != asked.id => Err(QueryError::TenantElsewhere {
+                client: self.client.clone(),
+                shard: located.shard.id.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing computes the partition of a key, so an absence is proven for the partition that is named. Who does not see
+    /// all apps gets no proof of an absence: it would tell which tenants have other apps.
     fn shard_of<'r>(&self, reading: &'r Reading<'_>) -> Result<&'r ShardSnapshot<'r>, QueryError> {
+        let seen = if self.partition.is_none() || reading.ledger.grants.apps().is_some() {
+            reading.seen(&self.client)?
+        } else {
+            None
+        };
+        if seen.is_none() && reading.ledger.grants.apps().is_some() {
+            return Err(reading.unknown_tenant(&self.client));
+        }
         let Some(partition) = self.partition else {
-            if let Some(located) = locate(&reading.shards, &self.client)? {
+            if self.topic.is_some() {
+                return Err(QueryError::TopicAlone);
+            }
+            if let Some(located) = seen {
                 return Ok(located.shard);
             }
             reading.ready()?;

@@ -290,7 +290,8 @@ impl<'a> Replaying<'a> {
         if event.app().is_some_and(|app| self.is_about(app)) {
             return Ok(true);
         }
-        if event.product_realm().is_none() {
+        // Of a record that is not seen there is its place, whatever is in it: it must not show by being left out.
+        if event.product_realm().is_none() && self.reading.ledger.grants.apps().is_none() {
             return Ok(false);
         }
         let row = self.shard.snapshot.tenant(client)?;

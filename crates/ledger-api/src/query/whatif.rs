@@ -17,7 +17,7 @@ use ledger_core::whatif::{PolicyReport, WhatIf, WhatIfScope};
 use ledger_core::words::read_text;
 use ledger_record::json::policy::{GivenPolicy, InvalidPolicyDays};
 use ledger_record::json::time::parse_instant;
-use ledger_store::{ReadError, TornTenant, entries};
+use ledger_store::{HistoryEvent, ReadError, TornTenant, entries};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::line::{self, PROGRESS_EVERY};
@@ -94,7 +94,7 @@ pub struct WhatIfAnswer {
     pub reports: Vec<PolicyReport>,
     /// Tenants that were folded.
     pub tenants: u64,
-    /// Records that were folded.
+    /// Records that were folded: of these tenants, and of the apps that were asked for and are seen.
     pub records: u64,
     /// Tenants that are left out, as no shard has their whole history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -216,7 +216,9 @@ impl FullScan<'_> {
                 continue;
             }
             scanned.tenants += 1;
-            scanned.records += events.len() as u64;
+            // Those of apps that do not count are not counted either.
+            let counts = |event: &&HistoryEvent| event.event.app().is_none_or(|app| scope.has_app(app));
+            scanned.records += events.iter().filter(counts).count() as u64;
             if !self.asked.differences {
                 scanned.whatif.apply(&entries(events), &apps);
                 continue;

@@ -7,12 +7,14 @@ mod web;
 use std::sync::{Arc, LazyLock};
 
 use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
+use ledger_api::action::{ACTIONS, Action, BACKUP, SUBMIT};
 use ledger_api::http::Options;
 use ledger_api::query::Query;
-use ledger_core::event::InstallationFact;
+use ledger_core::event::{Evidence, InstallationFact};
+use ledger_core::ids::InstallationKey;
 use ledger_record::proof::note::SignerKey;
 
-use crate::filled::{Filled, about, hour, installed, product_moved, realm, uninstalled};
+use crate::filled::{Filled, about, app, client, hour, installed, product_moved, realm, uninstalled};
 use crate::http::Server;
 
 const TENANT: &str = "acme.atlassian.net";
@@ -24,12 +26,34 @@ const ABSENT: &str = "com.absent.app";
 /// Routes that know no tenant, and need no credentials. Those of the page are beside them.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
 
-/// What takes `audit`; a backup takes `operate`, and all else `read`.
+/// What takes `audit`; actions and this one question take `operate`, and all else `read`.
 const AUDIT: [&str; 7] =
     ["Log", "Corrections", "Quarantine", "QuarantineItem", "Checkpoints", "Proof", "Replay"];
 
-/// The one route that takes credentials and is no question.
-const BACKUPS: (&str, &str) = ("Backup", "/v1/backups");
+const OPERATE: &str = "Command";
+
+/// The code that each action ends with where a server has nothing to do it with.
+const LACKING: [(&Action, &str); ACTIONS.len()] = [(&SUBMIT, "no-commands"), (&BACKUP, "no-backup-dir")];
+
+fn action_of(path: &str) -> Option<&'static (&'static Action, &'static str)> {
+    LACKING.iter().find(|(action, _)| action.route == path)
+}
+
+fn scope_of(question: &str) -> AccessScope {
+    match question {
+        _ if ACTIONS.iter().any(|action| action.name == question) || question == OPERATE => {
+            AccessScope::Operate
+        }
+        _ if AUDIT.contains(&question) => AccessScope::Audit,
+        _ => AccessScope::Read,
+    }
+}
+
+/// An override of an app.
+fn order(app: &str) -> serde_json::Value {
+    serde_json::json!({"id": "order", "type": "override", "time": "2026-03-01T00:00:00.000Z", "clientKey": TENANT,
+                       "appKey": app, "action": "RELEASE", "actor": "eva", "reason": "case 1"})
+}
 
 /// Whose token it is.
 #[derive(Clone, Copy)]
@@ -80,6 +104,10 @@ fn ledger() -> Filled {
     }
     filled.take(0, 2, product_moved(TENANT, "US"));
     filled.take(0, 3, installed("only.hidden.example", HIDDEN, "US", "US"));
+    let from = InstallationKey { client: client(TENANT), app: app(HIDDEN) };
+    let evidence = Evidence::new("a ticket").unwrap();
+    let link = InstallationFact::Continued { from, from_realm: None, evidence };
+    filled.take(0, 3, about("only.hidden.example", HIDDEN, link));
     let located = InstallationFact::DataLocated { realm: realm("US") };
     filled.take(0, 4, about(TENANT, HIDDEN, located));
     for app in [HIDDEN, GRANTED] {
@@ -111,11 +139,12 @@ impl Server {
                 .iter()
                 .fold(agent.post(url), |request, value| request.header("authorization", *value));
             request.header("accept", accept).send(body).unwrap()
-        } else if path == BACKUPS.1 {
+        } else if let Some((action, _)) = action_of(path) {
             let request = authorization
                 .iter()
                 .fold(agent.post(url), |request, value| request.header("authorization", *value));
-            request.header("accept", accept).send_empty().unwrap()
+            let body = if *action == &SUBMIT { order(GRANTED).to_string() } else { String::new() };
+            request.header("accept", accept).header("content-type", JSON).send(body).unwrap()
         } else {
             let request = authorization
                 .iter()
@@ -140,8 +169,13 @@ const JSON: &str = "application/json";
 fn path_of(route: &str, app: &str) -> String {
     let path = route.replace("{clientKey}", TENANT).replace("{appKey}", app);
     let path = path.replace("{topic}", "realm.lifecycle").replace("{partition}", "0").replace("{seq}", "1");
+    let path = path.replace("/{id}", &format!("/e-2?clientKey={TENANT}"));
     // Line by line it would go on.
-    if path == "/v1/decisions" { format!("{path}?limit=1") } else { path }
+    match path.as_str() {
+        "/v1/decisions" => format!("{path}?limit=1"),
+        "/v1/search" => format!("{path}?q=o"),
+        _ => path,
+    }
 }
 
 /// Every route with its question, if it has one: as the router has them, by its text.
@@ -155,8 +189,10 @@ static ROUTES: LazyLock<Vec<(Option<&'static str>, &'static str)>> = LazyLock::n
             let known = Query::ROUTES.iter().find(|(name, _)| *name == question);
             let (name, route) = known.unwrap_or_else(|| panic!("{line}: no question of the table"));
             all.push((Some(*name), *route));
-        } else if line.contains("backups::ROUTE") {
-            all.push((Some(BACKUPS.0), BACKUPS.1));
+        } else if let Some((constant, _)) = line.split_once(".route,") {
+            let known = ACTIONS.iter().find(|action| action.name.to_uppercase() == constant);
+            let action = known.unwrap_or_else(|| panic!("{line}: no action of the table"));
+            all.push((Some(action.name), action.route));
         } else {
             let route = line.split('"').nth(1).unwrap_or_else(|| panic!("{line}: no route"));
             all.push((None, route));
@@ -166,9 +202,9 @@ static ROUTES: LazyLock<Vec<(Option<&'static str>, &'static str)>> = LazyLock::n
 });
 
 #[test]
-fn every_route_is_a_question_of_the_table_or_a_backup_or_open() {
+fn every_route_is_a_question_or_an_action_of_the_tables_or_open() {
     let questions = ROUTES.iter().filter(|(question, _)| question.is_some()).count();
-    assert_eq!(questions, Query::ROUTES.len() + 1, "each question has one route");
+    assert_eq!(questions, Query::ROUTES.len() + ACTIONS.len(), "each question and action has one route");
     let others: Vec<_> =
         ROUTES.iter().filter(|(question, _)| question.is_none()).map(|(_, route)| *route).collect();
     assert_eq!(others, OPEN, "what needs no credentials is listed here");
@@ -209,7 +245,7 @@ fn every_route_refuses_everyone_but_who_may_ask_it() {
         for authorization in [&all, &all.replace("Bearer", "bearer"), &web] {
             let answer = server.asked(&path, JSON, &[authorization]);
             // It came as far as what this server does not have.
-            let let_in = if path == BACKUPS.1 { (409, "no-backup-dir") } else { (200, "") };
+            let let_in = action_of(&path).map_or((200, ""), |(_, code)| (409, code));
             assert_eq!((answer.status, &*answer.code), let_in, "{path}: {}", answer.body);
         }
     }
@@ -238,16 +274,13 @@ fn audit_takes_its_scope_and_read_does_not_bring_it() {
         let Some(question) = question else { continue };
         for bearer in bearers(Owner::Reader) {
             let answer = server.asked(&path_of(route, GRANTED), JSON, &[&bearer]);
-            let missing = match *question {
-                question if question == BACKUPS.0 => "scope operate",
-                question if AUDIT.contains(&question) => "scope audit",
-                _ => {
-                    assert_eq!(answer.status, 200, "{question}: {}", answer.body);
-                    continue;
-                }
-            };
+            let scope = scope_of(question);
+            if scope == AccessScope::Read {
+                assert_eq!(answer.status, 200, "{question}: {}", answer.body);
+                continue;
+            }
             assert_eq!((answer.status, &*answer.code), (403, "scope-missing"), "{question}");
-            assert!(answer.body.contains(missing), "{}", answer.body);
+            assert!(answer.body.contains(&format!("scope {scope}")), "{}", answer.body);
         }
     }
 }
@@ -271,10 +304,13 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
         paths.push(format!("/v1/installations?appKey={app}&window=OPEN&{at}"));
         paths.push(format!("/v1/installations?appKey={app}&drift=true"));
         paths.push(format!("/v1/migrations?appKey={app}"));
+        paths.push(format!("/v1/lineage?appKey={app}"));
         paths.push(format!("/v1/replay?appKey={app}"));
         paths.push(format!("/v1/replay?clientKey={TENANT}&appKey={app}"));
         paths.push(format!("/v1/tenants/{TENANT}/proof?appKey={app}"));
         paths.push(format!("/v1/whatif?app={app}"));
+        paths.push(format!("/v1/commands/e-3?appKey={app}"));
+        paths.push(format!("/v1/commands/e-4?clientKey={TENANT}&appKey={app}"));
         paths
     };
     let partner = bearers(Owner::OneApp);
@@ -295,6 +331,55 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
     }
 }
 
+/// Regression: an empty list and 404, so that any partner could ask who is a customer of others.
+#[test]
+fn a_tenant_of_other_apps_is_answered_as_one_that_does_not_exist() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let (hidden, absent) = ("only.hidden.example", "never.seen.example");
+    let one = format!("/v1/tenants/{hidden}");
+    let mut paths = Vec::new();
+    for path in ["", "/log", "/corrections", "/proof"] {
+        paths.push(format!("{one}{path}"));
+    }
+    for app in [GRANTED, HIDDEN] {
+        for path in ["", "/explanation", "/preview"] {
+            paths.push(format!("{one}/apps/{app}{path}"));
+        }
+    }
+    paths.push(format!("{one}?knownSeq=99"));
+    paths.push(format!("{one}?at=2026-03-02T06:00:00Z"));
+    paths.push(format!("{one}/log?fromSeq=2"));
+    paths.push(format!("{one}/proof?partition=0"));
+    paths.push(format!("{one}/proof?partition=0&appKey={GRANTED}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}"));
+    paths.push(format!("/v1/replay?clientKey={hidden}&topic=realm.lifecycle&partition=0"));
+    for path in paths {
+        for accept in [JSON, "application/x-ndjson"] {
+            let bearer = format!("Bearer {}", token(Owner::OneApp));
+            let answer = server.asked(&path, accept, &[&bearer]);
+            let other = server.asked(&path.replace(hidden, absent), accept, &[&bearer]);
+            let renamed = answer.body.replace(hidden, absent);
+            assert_eq!((answer.status, renamed), (other.status, other.body), "{path} {accept}");
+        }
+    }
+}
+
+/// Regression: they were members by their order.
+#[test]
+fn a_list_is_no_body() {
+    let filled = ledger();
+    let server = Server::guarded(&filled.ledger, access());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for (path, body) in [("/v1/backups", "[2]"), ("/v1/whatif", r#"[[["off"]],null,null,null,false]"#)] {
+        let request = agent.post(format!("http://{}{path}", server.address()));
+        let request = request.header("authorization", format!("Bearer {}", token(Owner::All)));
+        let mut answer = request.send(body).unwrap();
+        let problem: serde_json::Value = serde_json::from_reader(answer.body_mut().as_reader()).unwrap();
+        assert_eq!(problem["code"], "invalid-body", "{path}: {problem}");
+    }
+}
+
 #[test]
 fn an_app_that_is_not_granted_is_in_no_answer() {
     let filled = ledger();
@@ -306,6 +391,8 @@ fn an_app_that_is_not_granted_is_in_no_answer() {
         "/v1/installations?realm=US",
         "/v1/installations?limit=1",
         "/v1/installations?splitBrain=true",
+        "/v1/search?q=acme",
+        "/v1/search?q=only.hidden.exampl",
         "/v1/installations?at=2026-03-01T05:00:00Z",
         "/v1/replay?topic=realm.lifecycle&partition=0",
     ];

@@ -123,6 +123,21 @@ impl Filled {
         last.unwrap()
     }
 
+    /// Appends an event as it is, recorded at its own time, unless it is there.
+    pub(crate) fn take_event(&mut self, partition: usize, event: Event) {
+        self.events += 1;
+        let mut batch = self.shards[partition].begin();
+        let offer = batch.offer(IncomingEvent {
+            from: coordinates(partition, self.events),
+            source_time: event.time,
+            event,
+            time_defaulted: false,
+            future: FutureLimit::AfterRecorded,
+        });
+        offer.unwrap();
+        batch.commit().unwrap();
+    }
+
     pub(crate) fn refuse(&mut self, partition: usize) {
         let rejection = Rejection {
             reason: Reason::MissingField,

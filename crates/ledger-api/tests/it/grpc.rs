@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use ledger_api::http::Options;
 use ledger_api::problem::ProblemKind;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
-    InstallationsQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery, QuarantineItemQuery,
-    QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery, request,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, ExplainQuery, Filter, InstallationQuery,
+    InstallationsQuery, LineageQuery, LogQuery, MigrationsQuery, Page, PreviewQuery, ProofQuery,
+    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery, TenantQuery, WhatIfQuery,
+    request,
 };
+use ledger_core::ids::{ClientKey, EventId};
 use ledger_core::policy::Policy;
 use ledger_core::time::Timestamp;
 use ledger_core::whatif::WhatIfScope;
@@ -79,7 +81,7 @@ fn single(value: &Field, kind: &Kind) -> Value {
 
 /// JSON without what a message cannot tell from its absence (empty lists and maps, what is false, the first word of an
 /// enum), and each number in one form.
-fn bare(value: Value) -> Value {
+pub(crate) fn bare(value: Value) -> Value {
     let is_empty = |value: &Value| [json!([]), json!({}), json!(false), json!("UNSPECIFIED")].contains(value);
     match value {
         Value::Object(members) => {
@@ -92,7 +94,7 @@ fn bare(value: Value) -> Value {
     }
 }
 
-fn decoded(reply: &Reply, name: &str) -> Vec<Value> {
+pub(crate) fn decoded(reply: &Reply, name: &str) -> Vec<Value> {
     let output = method(name).output();
     let decode =
         |bytes: &Vec<u8>| bare(mirrored(&DynamicMessage::decode(output.clone(), &bytes[..]).unwrap()));
@@ -179,6 +181,15 @@ fn is_no_progress(line: &Value) -> bool {
     line.get("progress").is_none()
 }
 
+fn compare_commands(both: &mut Compared<'_>, acme: &ClientKey) {
+    for (client, of) in [(Some(acme), Some("app")), (Some(acme), None), (None, Some("app")), (None, None)] {
+        for id in ["e-1", "e-3", "e-77"] {
+            let (client, app) = (client.cloned(), of.map(app));
+            both.one(&CommandQuery { id: EventId::new(id).unwrap(), client, app });
+        }
+    }
+}
+
 #[test]
 fn every_answer_equals_that_of_http() {
     let mut filled = mirror::filled();
@@ -208,11 +219,16 @@ fn every_answer_equals_that_of_http() {
     both.one(&InstallationsQuery { filter, as_of: all, page: page.clone() });
     both.one(&InstallationsQuery { page: Page { limit: Some(0), ..page.clone() }, ..Default::default() });
     both.one(&MigrationsQuery { overdue: Some(true), ..Default::default() });
+    for q in ["a", "split", "", "https://nowhere.example"] {
+        both.one(&SearchQuery { q: q.to_owned(), page: page.clone() });
+    }
+    both.one(&LineageQuery { client: Some(acme.clone()), page: page.clone(), ..Default::default() });
     both.one(&CheckpointsQuery {});
     both.one(&QuarantineQuery { reason: None, page });
     for seq in [1, 2, 3, 77] {
         both.one(&QuarantineItemQuery { topic: TOPIC.to_owned(), partition: 1, seq });
     }
+    compare_commands(&mut both, &acme);
     both.one(&ProofQuery { client: acme, app: None, pinned: None, partition: None, topic: None });
     both.one(&ReplayQuery::default());
     let policies = vec![Policy::Off, Policy::Days { days: 30 }, Policy::Subscription { grace_days: 0 }];
@@ -242,7 +258,8 @@ fn every_answer_equals_that_of_http() {
     let notices: Vec<_> = told.iter().filter_map(|told| told.get("notice").cloned()).collect();
     assert_eq!(notices, expected);
     assert!(told.iter().all(|told| told["cursor"].is_string()), "{told:?}");
-    let compared = both.methods.into_iter().chain(["ScanWhatIf", "SubscribeDecisions"]);
+    // A command is compared where there is a topic for it.
+    let compared = both.methods.into_iter().chain(["ScanWhatIf", "SubscribeDecisions", "Submit"]);
     let compared: BTreeSet<String> = compared.map(ToOwned::to_owned).collect();
     assert_eq!(compared, methods().map(|method| method.name().to_owned()).collect());
 }

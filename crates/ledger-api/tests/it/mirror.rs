@@ -8,10 +8,13 @@ use std::sync::Mutex;
 
 use ledger_api::http::Options;
 use ledger_api::query::{
-    AsOf, AsOfAll, CheckpointsQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
-    InstallationQuery, InstallationsQuery, LedgerLine, LogQuery, MigrationsQuery, PreviewQuery, ProofQuery,
-    QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, TenantQuery, WhatIfQuery,
+    AsOf, AsOfAll, CheckpointsQuery, CommandQuery, CorrectionsQuery, DecisionsQuery, ExplainQuery, Filter,
+    InstallationQuery, InstallationsQuery, LedgerLine, LineageQuery, LogQuery, MigrationsQuery, Page,
+    PreviewQuery, ProofQuery, QuarantineItemQuery, QuarantineQuery, Question, ReplayQuery, SearchQuery,
+    TenantQuery, WhatIfQuery,
 };
+use ledger_core::event::{Evidence, InstallationFact};
+use ledger_core::ids::InstallationKey;
 use ledger_core::policy::Policy;
 use ledger_core::whatif::WhatIfScope;
 use ledger_record::json::notice;
@@ -25,7 +28,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::filled::Ask as _;
-use crate::filled::{Filled, TOPIC, app, client, hour, installed, json, uninstalled};
+use crate::filled::{Filled, TOPIC, about, app, client, hour, installed, json, realm, uninstalled};
 use crate::http::Server;
 
 /// The fields seen in an answer, as `Message.field`.
@@ -193,6 +196,47 @@ fn every_answer_matches_its_message() {
 }
 
 #[test]
+fn answers_about_names_and_links_match_their_messages() {
+    let mut filled = crate::search::filled();
+    let mut met = Met::default();
+    let q = "acme.atlassian.net".to_owned();
+    let page = Page { cursor: None, limit: Some(1) };
+    met.meet("SearchResponse", &filled.ledger.put(&SearchQuery { q, page }, hour(9)).unwrap());
+    for tenant in ["acme-1", "acme-torn"] {
+        let from = InstallationKey { client: client(tenant), app: app("one") };
+        let (from_realm, evidence) = (Some(realm("EU")), Evidence::new("a ticket").unwrap());
+        let fact = InstallationFact::Continued { from, from_realm, evidence };
+        filled.take(2, 5, about(&format!("after-{tenant}"), "one", fact));
+    }
+    for number in 0..65 {
+        filled.take(
+            2,
+            6,
+            crate::search::known_by(&format!("c-{number}"), "one", "https://c.example", "", ""),
+        );
+    }
+    for limit in [1, 9] {
+        let page = Page { cursor: None, limit: Some(limit) };
+        let lineage = LineageQuery { page, ..LineageQuery::default() };
+        met.meet("ListLineageResponse", &filled.ledger.put(&lineage, hour(9)).unwrap());
+    }
+    for name in [
+        "SearchResponse",
+        "Searched",
+        "FoundTenant",
+        "FoundTenant.Match",
+        "ListLineageResponse",
+        "RecordedLink",
+        "ProposedLink",
+        "ProposedLink.Side",
+        "SharedName",
+        "CommonName",
+    ] {
+        met.all_of(name);
+    }
+}
+
+#[test]
 fn every_line_of_a_long_answer_is_its_message() {
     let filled = filled();
     let met = Mutex::new(Met::default());
@@ -282,6 +326,8 @@ fn query_parameters_match_the_route_table_and_request() {
         question::<TenantQuery>(&server, "GetTenantRequest"),
         question::<InstallationsQuery>(&server, "ListInstallationsRequest"),
         question::<MigrationsQuery>(&server, "ListMigrationsRequest"),
+        question::<LineageQuery>(&server, "ListLineageRequest"),
+        question::<SearchQuery>(&server, "SearchRequest"),
         question::<LogQuery>(&server, "ReadLogRequest"),
         question::<CorrectionsQuery>(&server, "ListCorrectionsRequest"),
         question::<ExplainQuery>(&server, "ExplainRequest"),
@@ -292,12 +338,48 @@ fn query_parameters_match_the_route_table_and_request() {
         question::<CheckpointsQuery>(&server, "ListCheckpointsRequest"),
         question::<ProofQuery>(&server, "GetProofRequest"),
         question::<ReplayQuery>(&server, "ReplayRequest"),
+        question::<CommandQuery>(&server, "GetCommandRequest"),
     ];
     for (route, taken, request) in questions {
         assert_eq!(taken, in_table(route), "{route}");
         let fields = message(request).fields().map(|field| field.json_name().to_owned()).collect();
         assert_eq!(taken, fields, "{route}");
     }
+}
+
+#[test]
+fn bounds_in_the_document_are_those_of_the_server() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let document = server.get("/openapi.json").json();
+    let mut bounds = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{clientKey}", "acme").replace("{appKey}", "app");
+        for parameter in operations["get"]["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let refused = |value: String| {
+                let problem = server.get(&format!("{path}?{name}={value}")).json();
+                assert_eq!(
+                    (&problem["code"], &problem["parameter"]),
+                    (&"invalid-parameter".into(), &name.into()),
+                    "{path}"
+                );
+            };
+            if let Some(least) = schema["minimum"].as_u64().filter(|least| *least > 0) {
+                refused((least - 1).to_string());
+                bounds += 1;
+            }
+            if let Some(most) = schema["maximum"].as_u64() {
+                refused((most + 1).to_string());
+                bounds += 1;
+            }
+            if let (Some(most), "query") = (schema["maxLength"].as_u64(), parameter["in"].as_str().unwrap()) {
+                refused("k".repeat(usize::try_from(most).unwrap() + 1));
+                bounds += 1;
+            }
+        }
+    }
+    assert!(bounds >= 10, "{bounds}");
 }
 
 type Taken<'n> = (&'static str, BTreeSet<String>, &'n str);

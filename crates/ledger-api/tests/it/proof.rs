@@ -47,6 +47,15 @@ fn history_and_absence_bundles_verify() {
     let found = proven(&server.get("/v1/tenants/nobody/proof?partition=1"), 1);
     assert_eq!(found.records, []);
     assert_eq!(server.get("/v1/tenants/nobody/proof?partition=7").status, 400);
+    // A log that has nothing of a tenant proves nothing where another one has its history.
+    for path in ["/v1/tenants/acme/proof?partition=1", "/v1/tenants/acme/proof?topic=realm.lifecycle"] {
+        let refused = server.get(path);
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (400, Some("invalid-parameter")),
+            "{path}"
+        );
+    }
     let of_topic = |topic| server.get(&format!("/v1/tenants/nobody/proof?partition=1&topic={topic}")).status;
     assert_eq!((of_topic("realm.lifecycle"), of_topic("realm.other")), (200, 400));
     let newer = server.get("/v1/tenants/acme/proof?pinned=900");

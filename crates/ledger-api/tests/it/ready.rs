@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use ledger_api::decisions::{DecisionFilter, Decisions, DecisionsFrom};
 use ledger_api::http::Options;
 use ledger_api::ledger::{Ledger, QueryError};
+use ledger_api::limits::SubscriptionBounds;
 use ledger_api::query::{AsOf, PreviewQuery, ProofQuery, ReplayQuery};
 use ledger_store::{Catalog, Halted, KnowledgeBound, Phase};
 
@@ -107,6 +109,54 @@ fn absence_is_not_ready_while_a_shard_is_behind_or_halted() {
         let of_acme = asked(ledger, "acme", "other");
         assert_eq!((of_acme[1], of_acme[3]), ("not-found", "not-found"), "{why}");
     }
+}
+
+/// Regression: "not there" for 45 seconds after the brokers had gone.
+#[test]
+fn absence_is_not_ready_while_the_brokers_give_nothing() {
+    let filled = filled();
+    let away = Halted { code: "source-unreachable", message: "the brokers do not answer".to_owned() };
+    filled.catalog.set_away(Some(away));
+    assert_eq!(asked(&filled.ledger, "nobody", "app"), ["not-ready"; 7]);
+    assert_eq!(asked(&filled.ledger, "zeta", "app"), ["answered"; 7]);
+    let server = Server::of(&filled.ledger, Options::default());
+    let problem = server.get("/v1/tenants/nobody").json();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("the brokers give nothing (source-unreachable)"), "{problem}");
+    filled.catalog.set_away(None);
+    assert_eq!(asked(&filled.ledger, "nobody", "app")[0], "not-found");
+}
+
+/// Regression: no decisions, and no more of them, where nothing was looked at; and a cursor of now that passed over what
+/// came before the shards were assigned.
+#[test]
+fn decisions_are_not_nothing_while_no_shard_is_assigned() {
+    let mut filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let decisions = |from: &str| server.get(&format!("/v1/decisions?from={from}"));
+    let live = decisions("now").json()["cursor"].clone();
+    for status in &filled.statuses {
+        status.update(|now| (now.is_ours, now.phase) = (false, Phase::Idle));
+    }
+    for from in ["begin", "now", live.as_str().unwrap()] {
+        let answer = decisions(from);
+        assert_eq!((answer.status, &answer.json()["code"]), (503, &"not-ready".into()), "{from}");
+    }
+    assert!(
+        server.get("/v1/checkpoints").json()["checkpoints"].as_array().is_some_and(|all| !all.is_empty())
+    );
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let all = Decisions::of(Arc::clone(&filled.ledger), SubscriptionBounds::default());
+    let subscription = all.subscribe(DecisionsFrom::Now, DecisionFilter::default()).unwrap();
+    let unassigned = subscription.cursor().to_string();
+    assert_eq!(unassigned, live, "it names the places of all shards that are here");
+    filled.take(1, 3, installed("late", "app", "EU", "EU"));
+    for status in &filled.statuses {
+        status.update(|now| (now.is_ours, now.phase) = (true, Phase::Live));
+    }
+    let page = decisions(&unassigned).json();
+    assert_eq!(page["decisions"].as_array().map(Vec::len), Some(1), "{page}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn unassigned_shard_makes_absence_not_ready() {
         error.to_string().ends_with(": realm.lifecycle/0 is not fed here, realm.lifecycle/3 is not fed here"),
         "{error}"
     );
-    let QueryError::NotReady(NotReady { topics, freshness }) = error else { panic!("{error}") };
+    let QueryError::NotReady(NotReady { topics, freshness, .. }) = error else { panic!("{error}") };
     assert_eq!((topics.len(), freshness.len()), (0, 4), "of all shards");
     for (of, code) in [(shard(3), "not-ready"), (shard(0), "not-ready"), (shard(1), "not-found")] {
         assert_eq!(ledger.quarantine_item(&of, 1, hour(9)).unwrap_err().code(), code, "{of}");

@@ -73,14 +73,13 @@ pub enum Halt {
     Panicked { shard: ShardId },
     /// A message is not where its key belongs, and imported history is where it does.
     #[error(
-        "the message at offset {offset} of {shard} is of {client}, whose place is {}/{belongs} by \
+        "the place of the message at offset {offset} of {shard} is {}/{belongs} by \
          {partitioner}, as imported history was placed: recorded here it would tear the tenant apart, so it was not \
          recorded. {}", shard.topic, right_producer(*is_keyed, *partitioner)
     )]
     Misplaced {
         shard: ShardId,
         offset: u64,
-        client: String,
         /// The partition that its key belongs in.
         belongs: u32,
         partitioner: Partitioner,
@@ -272,8 +271,8 @@ mod tests {
     fn a_misplaced_message_is_told_with_what_helps_for_its_partitioner() {
         let id = shard();
         let told = |partitioner, is_keyed, by: &[Partitioner]| {
-            let (shard, client, by) = (id.clone(), "YOURS".to_owned(), by.to_vec());
-            let halt = Halt::Misplaced { shard, offset: 7, client, belongs: 1, partitioner, is_keyed, by };
+            let (shard, by) = (id.clone(), by.to_vec());
+            let halt = Halt::Misplaced { shard, offset: 7, belongs: 1, partitioner, is_keyed, by };
             halt.halted(&id).message
         };
         let java = "default of Java";

@@ -6,6 +6,9 @@ use ledger_record::rejection::Rejection;
 
 use crate::decode::refusal;
 
+/// Name and value.
+pub type Header<'a> = (&'a str, &'a [u8]);
+
 /// A message, borrowed from its source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Message<'a> {
@@ -14,7 +17,7 @@ pub struct Message<'a> {
     /// The value.
     pub value: Option<&'a [u8]>,
     /// The headers, in their order. Names are read without regard to case; of equal ones the last counts.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a [Header<'a>],
     /// The record timestamp, if there is one: the time of a `CloudEvent` without one.
     pub timestamp: Option<Timestamp>,
 }
@@ -153,8 +156,7 @@ mod tests {
     use super::*;
 
     fn encoding(headers: &[(&str, &str)]) -> Option<Encoding> {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         Message { headers: &headers, ..Message::default() }.encoding().ok()
     }
 

@@ -90,7 +90,7 @@ use ledger_record::rejection::{Reason, Rejection};
 use serde::de::{Deserialize, DeserializeSeed};
 
 pub(crate) use fields::known_field;
-pub use message::{Decoded, Incoming, Message};
+pub use message::{Decoded, Header, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type, is_required_attribute};
 pub use stamp::Stamp;
 

@@ -6,6 +6,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::decode::Header;
+
 /// The other spelling of a shard's id.
 pub(crate) trait KafkaPartition {
     /// The shard of a partition that librdkafka names.
@@ -58,8 +60,7 @@ pub(crate) fn offset_of(offset: u64) -> Offset {
 }
 
 /// A header without value is absent.
-pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Vec<u8>)> {
-    let owned =
-        |header: rdkafka::message::Header<'_, &[u8]>| Some((header.key.to_owned(), header.value?.to_vec()));
-    message.headers().map_or_else(Vec::new, |headers| headers.iter().filter_map(owned).collect())
+pub(crate) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<Header<'m>> {
+    let present = |header: rdkafka::message::Header<'m, &'m [u8]>| Some((header.key, header.value?));
+    message.headers().map_or_else(Vec::new, |headers| headers.iter().filter_map(present).collect())
 }

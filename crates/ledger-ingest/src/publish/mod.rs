@@ -11,4 +11,4 @@ pub use access::AccessTopic;
 pub use outbox::SendError;
 pub use publisher::Publisher;
 pub use send::{PublishError, Sender};
-pub use ticker::Ticker;
+pub use ticker::{Tick, TickError, Ticker};

@@ -4,6 +4,8 @@
 //! What is sent has been read and checked by the same decoder that ingestion uses, so a mistake is reported to
 //! the sender and does not become a dead letter.
 
+use std::time::Duration;
+
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
@@ -47,6 +49,8 @@ pub struct Sender {
     /// How client keys are placed, once that was needed.
     partitioner: Option<Partitioner>,
     under_way: u64,
+    /// How long the brokers may take.
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Sender {
@@ -58,12 +62,17 @@ impl std::fmt::Debug for Sender {
 impl Sender {
     /// Connects, and asks how many partitions the first lifecycle topic has.
     pub fn connect(options: &KafkaOptions) -> Result<Self, PublishError> {
+        Self::connect_within(options, BROKER_TIMEOUT)
+    }
+
+    /// The same for someone who waits no longer than that for the brokers, each time.
+    pub fn connect_within(options: &KafkaOptions, patience: Duration) -> Result<Self, PublishError> {
         let topic = options.topics.first().cloned().unwrap_or_default();
         let of_topic = |error| PublishError::Topic { topic: topic.clone(), error };
         let outbox = Outbox::new(options).map_err(of_topic)?;
-        let partitions = outbox.partitions(&topic, BROKER_TIMEOUT).map_err(of_topic)?;
+        let partitions = outbox.partitions(&topic, patience).map_err(of_topic)?;
         let (options, partitioner) = (options.clone(), options.partitioner);
-        Ok(Self { outbox, topic, partitions, options, partitioner, under_way: 0 })
+        Ok(Self { outbox, topic, partitions, options, partitioner, under_way: 0, patience })
     }
 
     /// Checks one native JSON event and sends it, as far as the ledger reads it: nothing else is known to hold
@@ -71,9 +80,26 @@ impl Sender {
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
         match decode::decode(&message)? {
-            Decoded::Event(Incoming { event, .. }) => self.place(Some(&event), &to_native_json(&event)),
-            Decoded::Tick => self.place(None, &tick_alone(line)),
+            Decoded::Event(Incoming { event, .. }) => Ok(count(&self.send_event(&event, None)?)),
+            Decoded::Tick => self.send_everywhere(&tick_alone(line)),
         }
+    }
+
+    /// Sends an event that was read and checked already: one of a tenant to the partition that is known to have it, or to
+    /// where its key belongs; one of a whole app to every partition. Returns the partitions.
+    pub fn send_event(&mut self, event: &Event, known: Option<u32>) -> Result<Vec<u32>, PublishError> {
+        let partitions = match (event.client(), known) {
+            (Some(_), Some(known)) => vec![known],
+            (Some(client), None) => vec![self.partition_of(client.as_bytes())?],
+            (None, _) => (0..self.partitions).collect(),
+        };
+        let key = event.client().map(ledger_core::ids::ClientKey::as_str);
+        let key = key.or_else(|| event.app().map(ledger_core::ids::AppKey::as_str));
+        let value = to_native_json(event);
+        for partition in &partitions {
+            self.send_to(Some(*partition), key, &value)?;
+        }
+        Ok(partitions)
     }
 
     /// Sends one copy of an app-level event, to a partition that lacks it.
@@ -85,7 +111,7 @@ impl Sender {
     /// Sends a tick to every partition: what is unsealed there is sealed. Returns how many messages that made.
     pub fn send_tick(&mut self, now: Timestamp) -> Result<u32, PublishError> {
         let time = format_instant(now);
-        self.place(None, format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
+        self.send_everywhere(format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#).as_bytes())
     }
 
     /// Sends bytes as they are, with this key: for messages that no decoder would take, such as the
@@ -103,7 +129,14 @@ impl Sender {
     /// Waits until everything sent is acknowledged.
     pub fn settle(&mut self) -> Result<(), PublishError> {
         self.under_way = 0;
-        Ok(self.outbox.settle(BROKER_TIMEOUT)?)
+        Ok(self.outbox.settle(self.patience)?)
+    }
+
+    /// Asks the brokers once more how many partitions the topic has. They answer before anything is sent.
+    pub fn count_partitions(&mut self) -> Result<(), PublishError> {
+        let of_topic = |error| PublishError::Topic { topic: self.topic.clone(), error };
+        self.partitions = self.outbox.partitions(&self.topic, self.patience).map_err(of_topic)?;
+        Ok(())
     }
 
     /// Where a key belongs.
@@ -130,15 +163,9 @@ impl Sender {
         }
     }
 
-    fn place(&mut self, event: Option<&Event>, value: &[u8]) -> Result<u32, PublishError> {
-        if let Some(client) = event.and_then(Event::client) {
-            let partition = self.partition_of(client.as_bytes())?;
-            self.send_to(Some(partition), Some(client.as_str()), value)?;
-            return Ok(1);
-        }
-        let key = event.and_then(Event::app).map(ledger_core::ids::AppKey::as_str);
+    fn send_everywhere(&mut self, value: &[u8]) -> Result<u32, PublishError> {
         for partition in 0..self.partitions {
-            self.send_to(Some(partition), key, value)?;
+            self.send_to(Some(partition), None, value)?;
         }
         Ok(self.partitions)
     }
@@ -162,6 +189,10 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+fn count(partitions: &[u32]) -> u32 {
+    u32::try_from(partitions.len()).unwrap_or(u32::MAX)
 }
 
 /// A tick as far as the ledger reads it.

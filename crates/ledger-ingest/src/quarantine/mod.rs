@@ -16,7 +16,7 @@ use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Message, attribute_name, is_content_type};
+use crate::decode::{Header, Message, attribute_name, is_content_type};
 use crate::redact::{self, REMOVED, is_clean_key, is_secret_name};
 use known::{KnownObject, MemberKind, attribute, header_name, is_name_in_envelope, is_plain_name, member};
 
@@ -40,7 +40,7 @@ fn record_key(key: &[u8]) -> Option<String> {
     (ClientKey::new(text).is_ok() && is_clean_key(text)).then(|| text.to_owned())
 }
 
-fn header((name, value): &(String, Vec<u8>)) -> Option<(String, String)> {
+fn header(&(name, value): &Header<'_>) -> Option<(String, String)> {
     let member = if is_content_type(name) {
         MemberKind::Scalar
     } else {
@@ -271,7 +271,7 @@ mod tests {
             ("ce_note", "canary"),
             ("CE_Source", "Bearer canary"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        .map(|(name, value)| (name, value.as_bytes()));
         let message = Message {
             key: Some(b"acme"),
             value: Some(br#"{"id":1,"sharedSecret":"canary"}"#),

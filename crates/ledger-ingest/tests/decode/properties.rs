@@ -120,8 +120,8 @@ proptest! {
         attribute in prop::option::of(("ce_[a-z]{0,16}", prop::collection::vec(any::<u8>(), 0..8))),
     ) {
         let mut headers = Vec::new();
-        headers.extend(content_type.map(|name| ("content-type".to_owned(), name.as_bytes().to_vec())));
-        headers.extend(attribute);
+        headers.extend(content_type.map(|name| ("content-type", name.as_bytes())));
+        headers.extend(attribute.as_ref().map(|(name, value)| (name.as_str(), &**value)));
         let message = Message { key: None, value: Some(&value), headers: &headers, timestamp: None };
         let _ = Stamp::from_line(&value).recorded_at();
         if let Err(rejection) = decode(&message) {

@@ -21,6 +21,8 @@ fn service_has_every_query() {
         [
             "ListInstallations",
             "ListMigrations",
+            "ListLineage",
+            "Search",
             "GetInstallation",
             "GetTenant",
             "ReadLog",

@@ -23,7 +23,7 @@ fn assert_clean(sent: &Sent, about: &str) {
         }
     }
     let rejection = Sent::default().decode().unwrap_err();
-    let kept = refused(&sent.message(), rejection);
+    let kept = sent.given_to(|message| refused(message, rejection));
     let text = format!("{kept:?}");
     assert!(!text.contains("canary"), "quarantine of {about}: {text}");
     if let RefusedBody::Json(json) = kept.body {

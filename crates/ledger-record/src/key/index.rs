@@ -9,6 +9,8 @@
 //! 06 app              app ‖ 00 ‖ client                                     all
 //! 07 own drift        client ‖ 00 ‖ app                                     installed, see below
 //! 08 migration        client ‖ 00 ‖ app                                     with a pending migration
+//! 09 name             app ‖ 00 ‖ name u64 ‖ client                          known by it, see below
+//! 0a link             app ‖ 00 ‖ client                                     with a predecessor or a successor
 //! ```
 //!
 //! An entry says nothing that depends on the moment of asking, so entries change only when a record changes
@@ -18,12 +20,20 @@
 //! stand in `own drift`. Whether a window is still open is told by where its end stands to the instant that
 //! is asked for.
 //!
+//! A `name` is a site host, an entitlement id or an installation id, as its FNV-1a of 64 bits: it takes eight bytes,
+//! however long it is. Two names may have one number, so the reader compares what it finds with the tenant's row. Names
+//! and links are sorted by app first, so that a reader that may see some apps only reads nothing of the others.
+//!
 //! `end` is the instant in milliseconds with its sign bit inverted, so that byte order is time order; a
 //! window without end stands at the last instant, after all others.
 
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
 use ledger_core::descriptor::aligned;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
+use ledger_core::site::site_host;
 use ledger_core::state::{Installation, Status};
 use ledger_core::tenant::Tenant;
 use ledger_core::time::Timestamp;
@@ -38,6 +48,50 @@ const ANOMALOUS: u8 = 5;
 const APP: u8 = 6;
 const OWN_DRIFT: u8 = 7;
 const MIGRATION: u8 = 8;
+const NAME: u8 = 9;
+const LINK: u8 = 10;
+
+ledger_core::words! {
+    /// What an installation is known by besides its keys.
+    pub enum NameKind {
+        /// The host of its site.
+        SiteHost = "SITE_HOST",
+        /// Atlassian's name of the entitlement.
+        EntitlementId = "ENTITLEMENT_ID",
+        /// Atlassian's name of the installation.
+        InstallationId = "INSTALLATION_ID",
+    }
+}
+
+impl NameKind {
+    /// The name of this kind that an installation has.
+    #[must_use]
+    pub fn of(self, installation: &Installation) -> Option<String> {
+        match self {
+            Self::SiteHost => installation.site_url.as_deref().and_then(site_host),
+            Self::EntitlementId => installation.entitlement_id.clone(),
+            Self::InstallationId => installation.installation_id.clone(),
+        }
+    }
+
+    /// The number under which a name is in the index.
+    #[must_use]
+    pub fn number(self, name: &str) -> u64 {
+        let mut hasher = FnvHasher::default();
+        hasher.write(&[self as u8]);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
+    fn number_of(self, installation: &Installation) -> Option<u64> {
+        let given = match self {
+            Self::SiteHost => return self.of(installation).map(|host| self.number(&host)),
+            Self::EntitlementId => installation.entitlement_id.as_deref(),
+            Self::InstallationId => installation.installation_id.as_deref(),
+        };
+        given.map(|name| self.number(name))
+    }
+}
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +161,22 @@ pub enum IndexEntry {
         /// The app.
         app: AppKey,
     },
+    /// The installation is known by a name.
+    Name {
+        /// The app.
+        app: AppKey,
+        /// The number of the name.
+        number: u64,
+        /// The tenant.
+        client: ClientKey,
+    },
+    /// The installation has a predecessor or a successor.
+    Link {
+        /// The app.
+        app: AppKey,
+        /// The tenant.
+        client: ClientKey,
+    },
 }
 
 impl IndexEntry {
@@ -130,6 +200,8 @@ impl IndexEntry {
             Self::App { app, client } => parts(APP, &[app.as_str(), client.as_str()]),
             Self::OwnDrift { client, app } => parts(OWN_DRIFT, &[client.as_str(), app.as_str()]),
             Self::Migration { client, app } => parts(MIGRATION, &[client.as_str(), app.as_str()]),
+            Self::Name { app, number, client } => named(app, *number, client),
+            Self::Link { app, client } => parts(LINK, &[app.as_str(), client.as_str()]),
         }
     }
 
@@ -162,11 +234,19 @@ impl IndexEntry {
             }
             ANOMALOUS => client_and_app(rest).map(|(client, app)| Self::Anomalous { client, app }),
             APP => {
-                let (app, client) = split_part(rest)?;
-                Ok(Self::App { app: AppKey::new(text(app)?)?, client: ClientKey::new(text(client)?)? })
+                let (app, client) = app_and_client(rest)?;
+                Ok(Self::App { app, client })
             }
             OWN_DRIFT => client_and_app(rest).map(|(client, app)| Self::OwnDrift { client, app }),
             MIGRATION => client_and_app(rest).map(|(client, app)| Self::Migration { client, app }),
+            NAME => {
+                let (app, rest) = split_part(rest)?;
+                let (number, client) =
+                    rest.split_first_chunk().ok_or(KeyError::Truncated { length: key.len() })?;
+                let client = ClientKey::new(text(client)?)?;
+                Ok(Self::Name { app: AppKey::new(text(app)?)?, number: u64::from_be_bytes(*number), client })
+            }
+            LINK => app_and_client(rest).map(|(app, client)| Self::Link { app, client }),
             found => Err(KeyError::UnknownKind { found }),
         }
     }
@@ -227,6 +307,32 @@ pub fn migrations_prefix() -> Vec<u8> {
     vec![MIGRATION]
 }
 
+/// What the keys of the links of an app, or of all apps, begin with, in order of app and client.
+#[must_use]
+pub fn links_prefix(app: Option<&AppKey>) -> Vec<u8> {
+    app.map_or_else(|| vec![LINK], |app| ended_parts(LINK, &[app.as_str()]))
+}
+
+/// What the keys of the names of an app, or of all apps, begin with, in order of app, number and client.
+#[must_use]
+pub fn names_prefix(app: Option<&AppKey>) -> Vec<u8> {
+    app.map_or_else(|| vec![NAME], |app| ended_parts(NAME, &[app.as_str()]))
+}
+
+/// What the keys of the installations of an app that are known by a name begin with, in order of client.
+#[must_use]
+pub fn name_prefix(app: &AppKey, number: u64) -> Vec<u8> {
+    let mut key = names_prefix(Some(app));
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn named(app: &AppKey, number: u64, client: &ClientKey) -> Vec<u8> {
+    let mut key = name_prefix(app, number);
+    key.extend_from_slice(client.as_bytes());
+    key
+}
+
 /// What the keys of all installations of an app begin with, in order of client.
 #[must_use]
 pub fn app_prefix(app: &AppKey) -> Vec<u8> {
@@ -246,6 +352,9 @@ pub struct IndexedInstallation {
     window_end: Option<Timestamp>,
     anomalous: bool,
     migrating: bool,
+    linked: bool,
+    /// By kind.
+    names: [Option<u64>; NameKind::ALL.len()],
 }
 
 impl IndexedInstallation {
@@ -265,10 +374,17 @@ impl IndexedInstallation {
             window_end: window.map(|window| window.end.unwrap_or(Timestamp::MAX)),
             anomalous: installation.anomalies.count() > 0,
             migrating: installation.migration.is_some(),
+            linked: installation.predecessor.is_some() || installation.successor.is_some(),
+            names: [
+                NameKind::SiteHost.number_of(installation),
+                NameKind::EntitlementId.number_of(installation),
+                NameKind::InstallationId.number_of(installation),
+            ],
         }
     }
 
     fn push_keys(&self, client: &ClientKey, app: &AppKey, keys: &mut Vec<Vec<u8>>) {
+        keys.extend(self.names.iter().flatten().map(|number| named(app, *number, client)));
         let (client, app) = (client.as_str(), app.as_str());
         if let Some(realm) = self.pinned {
             keys.push(parts(REALM, &[realm.as_str(), client, app]));
@@ -293,6 +409,9 @@ impl IndexedInstallation {
         if self.migrating {
             keys.push(parts(MIGRATION, &[client, app]));
         }
+        if self.linked {
+            keys.push(parts(LINK, &[app, client]));
+        }
         keys.push(parts(APP, &[app, client]));
     }
 }
@@ -310,7 +429,7 @@ pub fn listed(tenant: &Tenant) -> Vec<(AppKey, IndexedInstallation)> {
 /// tenant is as it is. The difference between two states of a tenant is what a write has to change.
 #[must_use]
 pub fn index_keys(client: &ClientKey, listed: &[(AppKey, IndexedInstallation)]) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(listed.len() * 3);
+    let mut keys = Vec::with_capacity(listed.len() * 8);
     for (app, listed) in listed {
         listed.push_keys(client, app, &mut keys);
     }
@@ -343,6 +462,11 @@ fn ended_parts(family: u8, leading: &[&str]) -> Vec<u8> {
 fn client_and_app(rest: &[u8]) -> Result<(ClientKey, AppKey), KeyError> {
     let (client, app) = split_part(rest)?;
     Ok((ClientKey::new(text(client)?)?, AppKey::new(text(app)?)?))
+}
+
+fn app_and_client(rest: &[u8]) -> Result<(AppKey, ClientKey), KeyError> {
+    let (app, client) = split_part(rest)?;
+    Ok((AppKey::new(text(app)?)?, ClientKey::new(text(client)?)?))
 }
 
 fn parse_realm(part: &[u8]) -> Result<Realm, KeyError> {

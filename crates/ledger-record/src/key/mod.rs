@@ -47,7 +47,7 @@ pub mod side;
 use ledger_core::ids::{AppKey, ClientKey, InvalidKey};
 
 pub use evidence::MapKey;
-pub use index::{IndexEntry, IndexedInstallation, index_keys, listed};
+pub use index::{IndexEntry, IndexedInstallation, NameKind, index_keys, listed};
 pub use log::LogKey;
 pub use meta::MetaKey;
 pub use side::{CorrectionKey, DuplicateKey, GapKey};

@@ -19,6 +19,9 @@ const COPY_BYTES: usize = 1024 * 1024;
 /// The extension of what is being copied.
 pub(super) const UNFINISHED: &str = "new";
 
+/// The extension of what was found damaged.
+const DAMAGED: &str = "damaged";
+
 /// The blobs of a directory for backups.
 pub(super) struct Blobs {
     dir: PathBuf,
@@ -83,6 +86,12 @@ impl Blobs {
         let place = self.path(blob);
         fs::rename(&copy, &place).map_err(io_failed(&place))?;
         Ok((blob, size))
+    }
+
+    /// Gives a damaged one another name; answers whether that was done.
+    pub(super) fn set_aside(&self, blob: BlobName) -> bool {
+        let path = self.path(blob);
+        fs::rename(&path, path.with_extension(DAMAGED)).is_ok()
     }
 
     pub(super) fn remove(&self, blob: BlobName) -> Result<(), BackupError> {

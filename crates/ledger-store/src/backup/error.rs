@@ -67,6 +67,24 @@ pub enum BackupError {
         /// The shard.
         shard: ShardId,
     },
+    /// The data directory is behind what was backed up.
+    #[error(
+        "shard {shard} ends at position {found} here, and at {stored} in generation {generation} of {dir}: what is \
+         behind is not put in front of what is ahead; back up to another directory, or let the shard catch up first",
+        dir = dir.display()
+    )]
+    Behind {
+        /// The directory for backups.
+        dir: PathBuf,
+        /// Its last generation.
+        generation: u64,
+        /// The shard.
+        shard: ShardId,
+        /// As the last generation has it.
+        stored: u64,
+        /// As the data directory has it.
+        found: u64,
+    },
     /// There is nothing to back up.
     #[error("{path} has no shard, so there is nothing to back up", path = path.display())]
     NoShards {
@@ -131,7 +149,7 @@ pub enum BackupError {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupDamage {
     /// A generation does not read.
-    #[error("{path} is damaged", path = path.display())]
+    #[error("{path} is damaged; without this file the others go on: `backup --verify` tells which are whole", path = path.display())]
     Generation {
         /// The file.
         path: PathBuf,
@@ -158,10 +176,12 @@ pub enum BackupDamage {
         generation: u64,
     },
     /// A blob has other bytes.
-    #[error("blob {blob} has other bytes than its name says")]
+    #[error("blob {blob} has other bytes than its name says{}", if *is_aside { ": it is set aside, so that the next backup copies it anew" } else { "" })]
     Changed {
         /// The blob.
         blob: BlobName,
+        /// It has another name now.
+        is_aside: bool,
     },
     /// A blob does not read.
     #[error("blob {blob} does not read")]

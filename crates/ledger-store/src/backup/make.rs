@@ -186,6 +186,15 @@ fn compare_with_last(
         let Some(now) = shards.iter().find(|shard| shard.id() == before.id()) else {
             return Err(BackupError::LacksShard { dir: dir.to_owned(), shard: before.id() });
         };
+        if now.next_position < before.next_position {
+            return Err(BackupError::Behind {
+                dir: dir.to_owned(),
+                generation: last.number,
+                shard: before.id(),
+                stored: before.next_position,
+                found: now.next_position,
+            });
+        }
         let known = [
             ("cluster id", &before.cluster_id, &now.cluster_id),
             ("topic id", &before.topic_id, &now.topic_id),

@@ -23,6 +23,8 @@ pub struct PruneReport {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The generations that do not read, so no blob was removed.
+    pub unread: Vec<u64>,
     /// A backup is being written, so no blob was removed.
     pub is_beside_writer: bool,
 }
@@ -44,9 +46,15 @@ pub fn prune(
     let (old, kept) = all.split_at(all.len().saturating_sub(keep.get()));
     let mut needed = BTreeSet::new();
     for number in kept {
-        // One that does not read may need any of them.
-        let generation = Generation::read(dir, *number)?;
-        needed.extend(generation.files().map(|(_, file)| file.sha256));
+        match Generation::read(dir, *number) {
+            Ok(generation) => needed.extend(generation.files().map(|(_, file)| file.sha256)),
+            // It may need any of them.
+            Err(BackupError::Damaged(damage)) => {
+                tracing::warn!(%damage, "no blob is removed while a generation does not read");
+                report.unread.push(*number);
+            }
+            Err(error) => return Err(error),
+        }
     }
     kept.clone_into(&mut report.kept);
     let mut step = |done: u64| match progress(done, 0) {
@@ -63,7 +71,7 @@ pub fn prune(
         // No generation may come back after a power loss that took its blobs.
         generation::sync(dir)?;
     }
-    if report.is_beside_writer {
+    if report.is_beside_writer || !report.unread.is_empty() {
         return Ok(report);
     }
     remove_unfinished(&dir.join("blobs"))?;

@@ -126,7 +126,7 @@ impl Copy<'_, '_> {
         let mut copy = File::create(to).map_err(io_failed(to))?;
         let (found, size) = copy_hashed(&mut source, &from, Some((&mut copy, to)), self.work)?;
         if found != blob || size != file.size {
-            return Err(BackupDamage::Changed { blob }.into());
+            return Err(BackupDamage::Changed { blob, is_aside: false }.into());
         }
         copy.sync_all().map_err(io_failed(to))
     }

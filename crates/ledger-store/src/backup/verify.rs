@@ -1,4 +1,5 @@
-//! Reads every blob, and compares it with its name.
+//! Reads every blob, and compares it with its name. One that differs gets another name, if the disk lets it: the next backup
+//! would take it for what it was, and every generation from then on would lack the same file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -90,7 +91,7 @@ fn read(
             check.blobs += 1;
             check.bytes += size;
             let is_as_written = found == blob && need.is_none_or(|need| need.size == size);
-            Ok((!is_as_written).then_some(BackupDamage::Changed { blob }))
+            Ok((!is_as_written).then(|| BackupDamage::Changed { blob, is_aside: blobs.set_aside(blob) }))
         }
         Err(BackupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let missing = |need: &Need| BackupDamage::Missing {

@@ -2,7 +2,7 @@
 //! was filled from.
 //!
 //! ```json
-//! {"format":6,"secretFingerprint":"…",
+//! {"format":7,"secretFingerprint":"…",
 //!  "topics":{"realm.lifecycle":{"clusterId":"…","topicId":"…","partitions":12,
 //!   "begun":[0,1,2],"partitioner":"murmur2"}}}
 //! ```
@@ -32,7 +32,7 @@ use crate::source::{Partitioner, ShardId, SourceIdentity};
 /// The format that is written, and the only one that is read: format 1 had no audit trail, in format 2 the head
 /// of a shard did not tell how far its events were ahead, format 3 was of rule set 1, in format 4 values
 /// were laid out by hand, in format 5 each event id and each position had a row. None was released.
-pub(crate) const FORMAT: u32 = 6;
+pub(crate) const FORMAT: u32 = 7;
 
 const FILE: &str = "ledger.json";
 

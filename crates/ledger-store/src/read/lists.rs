@@ -1,13 +1,15 @@
 //! Lists over all installations, answered by the index.
 
+use std::ops::Range;
+
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_record::key::index::{self, IndexEntry};
-use ledger_record::key::{Family, KeyError};
+use ledger_record::key::{self, Family, KeyError};
 
 use crate::db::database::damaged;
-use crate::db::scan::{after_prefix, prefixed};
+use crate::db::scan::{Items, after_prefix, prefixed};
 use crate::error::{Damage, ReadError};
 use crate::read::snapshot::Snapshot;
 
@@ -37,6 +39,19 @@ pub enum List {
     OwnDrift,
     /// With a pending migration, by client and app.
     Migrations,
+    /// Of an app, with a predecessor or a successor, by client.
+    Links(AppKey),
+    /// Of an app, known by a name of this number, by client. A few may be known by another name of the same number.
+    Named(AppKey, u64),
+}
+
+/// What the apps have that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppsWith {
+    /// Installations that are known by a name.
+    Names,
+    /// Installations with a predecessor or a successor.
+    Links,
 }
 
 /// Installations of an app that share pin and product realm: by the published descriptor drift is the same
@@ -61,7 +76,7 @@ pub struct InstallationPage {
 }
 
 impl List {
-    fn range(&self) -> std::ops::Range<Vec<u8>> {
+    fn range(&self) -> Range<Vec<u8>> {
         match self {
             Self::App(app) => prefixed(index::app_prefix(app)),
             Self::Realm(realm) => prefixed(index::realm_prefix(*realm)),
@@ -74,6 +89,8 @@ impl List {
             Self::Anomalous => prefixed(index::anomalous_prefix()),
             Self::OwnDrift => prefixed(index::own_drift_prefix()),
             Self::Migrations => prefixed(index::migrations_prefix()),
+            Self::Links(app) => prefixed(index::links_prefix(Some(app))),
+            Self::Named(app, number) => prefixed(index::name_prefix(app, *number)),
         }
     }
 }
@@ -84,7 +101,7 @@ impl AlignmentClass {
     }
 }
 
-impl Snapshot<'_> {
+impl<'a> Snapshot<'a> {
     /// A page of a list. `cursor` is the `next` of the page before; entries that appear or go between two
     /// pages are seen or not, all others exactly once.
     pub fn list(
@@ -107,6 +124,73 @@ impl Snapshot<'_> {
             page.installations.push(installation(decode(key)?));
         }
         Ok(page)
+    }
+
+    /// Tenants whose client key begins with a text, in order, from behind one of them on; with an app, those that have it.
+    pub fn tenants_beginning_with(
+        &self,
+        text: &str,
+        app: Option<&AppKey>,
+        after: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let family = if app.is_some() { Family::Index } else { Family::Tenants };
+        let before = app.map(index::app_prefix).unwrap_or_default();
+        let of = |text: &[u8]| [&before[..], text].concat();
+        let mut range = prefixed(of(text.as_bytes()));
+        if let Some(after) = after {
+            // Nothing lies between a key and the same with a zero.
+            range.start = range.start.max([&of(after.as_bytes())[..], &[0]].concat());
+        }
+        let scan = self.database().scan(family, range, self.options())?;
+        Ok(Items::new(scan, move |key, _| match family {
+            Family::Index => Ok(installation(IndexEntry::decode(key)?).0),
+            _ => Ok(key::parse_tenant(key)?),
+        }))
+    }
+
+    /// The tenants that have an app with a predecessor or a successor, in order, from behind one of them on.
+    pub fn tenants_linked(
+        &self,
+        app: &AppKey,
+        after: Option<&ClientKey>,
+    ) -> Result<impl Iterator<Item = Result<ClientKey, ReadError>> + use<'a>, ReadError> {
+        let mut range = prefixed(index::links_prefix(Some(app)));
+        if let Some(client) = after.cloned() {
+            range.start = [&IndexEntry::Link { app: app.clone(), client }.encode()[..], &[0]].concat();
+        }
+        let scan = self.database().scan(Family::Index, range, self.options())?;
+        Ok(Items::new(scan, |key, _| Ok(installation(IndexEntry::decode(key)?).0)))
+    }
+
+    /// The names of an app by their numbers, with their tenants: by number, then by client, from a number on.
+    pub fn names(
+        &self,
+        app: &AppKey,
+        from: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, ClientKey), ReadError>> + use<'a>, ReadError> {
+        let range = index::name_prefix(app, from)..prefixed(index::names_prefix(Some(app))).end;
+        let scan = self.database().scan(Family::Index, range, self.options())?;
+        Ok(Items::new(scan, |key, _| match IndexEntry::decode(key)? {
+            IndexEntry::Name { number, client, .. } => Ok((number, client)),
+            _ => Err(Damage::Misplaced),
+        }))
+    }
+
+    /// The apps that have installations with names, or with links, in order. One seek for each.
+    pub fn apps_with(&self, what: AppsWith) -> Result<Vec<AppKey>, ReadError> {
+        let prefix = match what {
+            AppsWith::Names => index::names_prefix,
+            AppsWith::Links => index::links_prefix,
+        };
+        let mut scan = self.database().scan(Family::Index, prefixed(prefix(None)), self.options())?;
+        let mut apps = Vec::new();
+        let mut entry = scan.step()?;
+        while let Some((key, _)) = entry {
+            let (_, app) = installation(decode(key)?);
+            entry = scan.skip_to(&after_prefix(&prefix(Some(&app))))?;
+            apps.push(app);
+        }
+        Ok(apps)
     }
 
     /// The classes of alignment that have installations, of one app or of all, in order. One seek for each.
@@ -140,6 +224,8 @@ fn installation(entry: IndexEntry) -> (ClientKey, AppKey) {
         | IndexEntry::Anomalous { client, app }
         | IndexEntry::App { client, app }
         | IndexEntry::OwnDrift { client, app }
-        | IndexEntry::Migration { client, app } => (client, app),
+        | IndexEntry::Migration { client, app }
+        | IndexEntry::Name { client, app, .. }
+        | IndexEntry::Link { client, app } => (client, app),
     }
 }

@@ -174,6 +174,44 @@ fn table_files_of_the_generation_before_are_not_copied_again() {
     }
 }
 
+/// Regression: every later generation shared the damaged file, and with `--keep` no whole one was left.
+#[test]
+fn damaged_table_file_is_set_aside_and_copied_anew_for_every_generation() {
+    let backed = Backed::new();
+    let mut shards = backed.shards();
+    fill(&mut shards, 0);
+    let first = backed.beside(&shards);
+    let mut files = first.generation.shards.iter().flat_map(|shard| &shard.files);
+    let table = files.find(|file| is_table(&file.name)).unwrap();
+    let blob = backed.backup.join("blobs").join(table.sha256.to_string());
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[7] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    assert!(matches!(backed.damage()[..], [BackupDamage::Changed { is_aside: true, .. }]));
+    assert!(matches!(backed.damage()[..], [BackupDamage::Missing { .. }]), "until it is copied");
+    let second = backed.beside(&shards);
+    assert!(second.copied_bytes >= table.size);
+    assert!(backed.damage().is_empty());
+    for number in 1..=2 {
+        backed.restored(&format!("restored-{number}"), Some(number)).unwrap();
+    }
+}
+
+/// Regression: it became the newest generation, and the whole ones before it were removed.
+#[test]
+fn directory_that_is_behind_its_last_generation_is_not_backed_up_over_it() {
+    let backed = Backed::new();
+    let mut shards = backed.shards();
+    fill(&mut shards, 0);
+    backed.beside(&shards);
+    let (old, _) = backed.restored("old", None).unwrap();
+    fill(&mut shards, 1);
+    backed.beside(&shards);
+    let refused = back_up(&opened(&old), &|_| None, &backed.backup, hour(2), &mut unheard()).unwrap_err();
+    assert!(matches!(refused, BackupError::Behind { generation: 2, .. }), "{refused}");
+    assert_eq!(backed.restored("new", None).unwrap().1.generation.number, 2);
+}
+
 #[test]
 fn restored_shard_is_behind_until_it_has_read_its_topic() {
     let backed = Backed::new();
@@ -209,13 +247,13 @@ fn flipped_bit_in_any_blob_is_found_by_the_check_and_by_restore() {
         flipped[at] ^= 1 << (number % 8);
         fs::write(&blob, flipped).unwrap();
         let name = blob.file_name().unwrap().to_str().unwrap();
-        let found = backed.damage();
-        assert!(
-            matches!(&found[..], [BackupDamage::Changed { blob }] if blob.to_string() == name),
-            "{found:?}"
-        );
         let refused = backed.restored(&format!("restored-{number}"), None).unwrap_err();
         assert!(refused.to_string().contains(name), "{refused}");
+        let found = backed.damage();
+        assert!(
+            matches!(&found[..], [BackupDamage::Changed { blob, is_aside: true }] if blob.to_string() == name),
+            "{found:?}"
+        );
         let left = backed.ledger.dir.path().join(format!("restored-{number}"));
         assert!(DataDir::open_existing_read_only(&left, StoreOptions::default()).is_err());
         fs::write(&blob, &whole[..whole.len() - 1]).unwrap();

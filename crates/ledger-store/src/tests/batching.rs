@@ -1,8 +1,8 @@
 //! Stored bytes do not depend on batch boundaries (I-5), caches or reopening, and are the fold of the log (I-1).
 
 use crate::tests::*;
-use ledger_core::event::{OverrideAction, SubscriptionState};
-use ledger_core::ids::MigrationId;
+use ledger_core::event::{Evidence, OverrideAction, SubscriptionState};
+use ledger_core::ids::{InstallationKey, MigrationId};
 use proptest::prelude::*;
 
 /// An input of the store.
@@ -20,12 +20,19 @@ fn a_realm() -> impl Strategy<Value = Realm> {
 
 fn a_fact() -> impl Strategy<Value = InstallationFact> {
     let migration = || (1..3).prop_map(|n: i32| MigrationId::new(n.to_string()).unwrap());
-    let installed = (proptest::option::of(a_realm()), proptest::option::weighted(0.2, a_realm())).prop_map(
-        |(endpoint_realm, product_realm)| {
-            let fact = Installed { endpoint_realm, product_realm, ..Installed::default() };
-            InstallationFact::Installed(Box::new(fact))
-        },
-    );
+    let name = |names: &'static [&'static str]| {
+        proptest::option::of(proptest::sample::select(names).prop_map(ToOwned::to_owned))
+    };
+    let names =
+        (name(&["https://a.example", "https://www.A.example/wiki", "b"]), name(&["1", "2"]), name(&["1"]));
+    let realms = (proptest::option::of(a_realm()), proptest::option::weighted(0.2, a_realm()));
+    let installed = (realms, names).prop_map(|((endpoint_realm, product_realm), names)| {
+        let (site_url, entitlement_id, installation_id) = names;
+        let known_by = Installed { site_url, entitlement_id, installation_id, ..Installed::default() };
+        InstallationFact::Installed(Box::new(Installed { endpoint_realm, product_realm, ..known_by }))
+    });
+    let elsewhere = || InstallationKey { client: client("elsewhere"), app: app("app") };
+    let evidence = || Evidence::new("a ticket").unwrap();
     prop_oneof![
         4 => installed,
         4 => proptest::option::of(a_realm()).prop_map(|endpoint_realm| InstallationFact::Uninstalled { endpoint_realm, installation_id: None }),
@@ -38,6 +45,13 @@ fn a_fact() -> impl Strategy<Value = InstallationFact> {
         1 => Just(InstallationFact::Override(OverrideAction::Release)),
         1 => a_realm().prop_map(|realm| InstallationFact::DataLocated { realm }),
         1 => Just(InstallationFact::SubscriptionObserved { state: SubscriptionState::Inactive }),
+        1 => proptest::option::of(a_realm()).prop_map(move |from_realm| InstallationFact::Continued {
+            from: elsewhere(),
+            from_realm,
+            evidence: evidence()
+        }),
+        1 => Just(InstallationFact::Superseded { to: elsewhere(), evidence: evidence() }),
+        1 => a_realm().prop_map(|target| InstallationFact::Migrated { target, source: None, migration: None }),
     ]
 }
 

@@ -55,14 +55,14 @@ fn shard_of_an_invalid_topic_or_partition_is_refused() {
 #[test]
 fn older_format_is_refused_with_a_remedy() {
     let ledger = Ledger::new();
-    fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":5,"topics":{}}"#).unwrap();
+    fs::write(ledger.dir.path().join("ledger.json"), r#"{"format":6,"topics":{}}"#).unwrap();
     for opened in [
         DataDir::open(ledger.dir.path(), StoreOptions::default(), secret()),
         DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
     ] {
         let error = opened.unwrap_err();
-        assert!(matches!(error, OpenError::OlderFormat { found: 5, supported: 6, .. }));
-        let remedy = "has format 5, from before the first release; this version reads format 6: use a new data \
+        assert!(matches!(error, OpenError::OlderFormat { found: 6, supported: 7, .. }));
+        let remedy = "has format 6, from before the first release; this version reads format 7: use a new data \
                       directory, and fill it from Kafka or with `import` of the same files";
         assert!(error.to_string().ends_with(remedy), "{error}");
     }
@@ -87,8 +87,8 @@ fn newer_directory_format_is_refused() {
     let ledger = Ledger::new();
     let file = ledger.dir.path().join("ledger.json");
     for (text, is_newer) in [
-        (r#"{"format":7,"shards":{"unheard":"of"}}"#, true),
-        (r#"{"format":6,"topics":{},"unheard":"of"}"#, false),
+        (r#"{"format":8,"shards":{"unheard":"of"}}"#, true),
+        (r#"{"format":7,"topics":{},"unheard":"of"}"#, false),
         ("{", false),
     ] {
         fs::write(&file, text).unwrap();
@@ -97,7 +97,7 @@ fn newer_directory_format_is_refused() {
             DataDir::open_existing_read_only(ledger.dir.path(), StoreOptions::default()),
         ] {
             match opened {
-                Err(OpenError::NewerFormat { found: 7, supported: 6, .. }) => assert!(is_newer),
+                Err(OpenError::NewerFormat { found: 8, supported: 7, .. }) => assert!(is_newer),
                 Err(OpenError::Manifest { .. }) => assert!(!is_newer),
                 other => panic!("{other:?}"),
             }

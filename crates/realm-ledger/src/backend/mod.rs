@@ -5,6 +5,7 @@
 //! command is done.
 
 mod completeness;
+mod follow;
 mod lines;
 mod local;
 mod remote;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use completeness::Completeness;
+pub(crate) use follow::Followed;
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
 

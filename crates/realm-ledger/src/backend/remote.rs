@@ -67,6 +67,22 @@ impl Remote {
         self.send(&patient(), question, "application/x-ndjson")
     }
 
+    /// Events that go on for as long as the server does.
+    pub(super) fn events(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
+        self.send(&patient(), question, "text/event-stream")
+    }
+
+    /// Sends an order; its whole answer.
+    pub(crate) fn order_for_text(
+        &self,
+        path: &str,
+        parameters: Vec<(String, String)>,
+        body: String,
+    ) -> Result<String, AskError> {
+        let order = Request { path: path.to_owned(), parameters, body: Some(body) };
+        self.text(&mut self.exchange(&self.agent, order, "application/json")?)
+    }
+
     /// Sends an order; its answer is read while it is given, however long that takes.
     pub(crate) fn order(&self, path: &str, body: String) -> Result<Response<Body>, AskError> {
         let order = Request { path: path.to_owned(), parameters: Vec::new(), body: Some(body) };

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ledger_api::decisions::DecisionsFrom;
 use ledger_api::query;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
 use ledger_core::time::Timestamp;
 use ledger_store::{KnowledgeBound, ShardId};
 
@@ -28,6 +30,23 @@ pub struct QueryTarget {
     /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
     #[arg(long, value_name = "FILE", requires = "url")]
     pub token_file: Option<PathBuf>,
+}
+
+/// `submit`
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// One native event as a JSON object; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The running server that publishes it
+    #[arg(long, value_name = "URL", value_parser = parse::url)]
+    pub url: String,
+    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Publish nothing: show every installation that it would change, before and after
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// As of when, for all tenants.
@@ -106,6 +125,71 @@ pub struct LogArgs {
     /// As of when: what had happened, and was recorded by then
     #[command(flatten)]
     pub as_of: TenantAsOfArgs,
+    /// Where to look
+    #[command(flatten)]
+    pub target: QueryTarget,
+}
+
+/// `decisions`
+#[derive(Debug, Args)]
+pub struct DecisionsArgs {
+    /// Where to begin: begin, now, or a cursor of an earlier run [default: begin]
+    #[arg(long, value_name = "CURSOR", value_parser = parse::decisions_from)]
+    pub from: Option<DecisionsFrom>,
+    /// Go on with those to come, also when the server is restarted, until Ctrl-C
+    #[arg(long, requires = "url")]
+    pub follow: bool,
+    /// Only of this app
+    #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
+    pub app: Option<AppKey>,
+    /// Only decisions by this rule, such as PERSISTED
+    #[arg(long, value_name = "RULE", value_parser = parse::rule)]
+    pub rule: Option<Rule>,
+    /// Only decisions that moved the installation; with =false only those that did not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub moved: Option<bool>,
+    /// Only decisions in which the platform did not do what the rules say; with =false only the others
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub divergent: Option<bool>,
+    /// Only corrections; with =false none
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub corrections: Option<bool>,
+    /// At most this many [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Where to look
+    #[command(flatten)]
+    pub target: QueryTarget,
+}
+
+/// `lineage`
+#[derive(Debug, Args)]
+pub struct LineageArgs {
+    /// Only what this tenant has a part in
+    #[arg(value_parser = client_key)]
+    pub client_key: Option<ClientKey>,
+    /// Only of this app
+    #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
+    pub app: Option<AppKey>,
+    /// Print the proposals as CSV, with the evidence
+    #[arg(long, conflicts_with = "confirm")]
+    pub export: bool,
+    /// Record a link for every line of an exported file; - is standard input
+    #[arg(long, value_name = "FILE", requires_all = ["url", "actor"], conflicts_with_all = ["client_key", "app"])]
+    pub confirm: Option<PathBuf>,
+    /// Who confirms: recorded with the links
+    #[arg(long, value_name = "NAME", requires = "confirm")]
+    pub actor: Option<String>,
+    /// Where to look
+    #[command(flatten)]
+    pub target: QueryTarget,
+}
+
+/// `search`
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// The beginning of a client key; or a whole site host (or URL), entitlement id or installation id
+    pub text: String,
     /// Where to look
     #[command(flatten)]
     pub target: QueryTarget,

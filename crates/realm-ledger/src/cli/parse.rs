@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
+use ledger_api::decisions::DecisionsFrom;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
 use ledger_core::time::Timestamp;
 use ledger_record::json::policy::GivenPolicy;
 use ledger_store::{Partitioner, ShardId};
@@ -108,6 +110,16 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn realm(text: &str) -> Result<Realm, String> {
     Realm::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn decisions_from(text: &str) -> Result<DecisionsFrom, String> {
+    text.parse::<DecisionsFrom>().map_err(|error| error.to_string())
+}
+
+pub(super) fn rule(text: &str) -> Result<Rule, String> {
+    let found = Rule::ALL.iter().copied().find(|rule| rule.as_str() == text);
+    let words = || Rule::ALL.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("a rule is one of {}", words()))
 }
 
 pub(super) fn policy(text: &str) -> Result<Policy, String> {

@@ -7,6 +7,7 @@ use super::{Context, open_read_only};
 use crate::cli::{Cli, Completions, ConfigCommand};
 use crate::config::{Config, EffectiveSetting};
 use crate::output::{Column, raw};
+use crate::server::may_be_reached;
 use crate::{Exit, Failure};
 
 const COLUMNS: &[Column] =
@@ -15,7 +16,13 @@ const COLUMNS: &[Column] =
 pub(super) fn run(context: &mut Context<'_, '_>, command: &ConfigCommand) -> Result<Exit, Failure> {
     let loaded = context.loaded([])?;
     match command {
-        ConfigCommand::Check => context.report("the configuration can be used"),
+        ConfigCommand::Check => {
+            // A name is looked up when `serve` starts.
+            if let Ok(address) = loaded.config.http.listen.parse() {
+                may_be_reached(address, &loaded.config)?;
+            }
+            context.report("the configuration can be used");
+        }
         ConfigCommand::Show => {
             let mut settings = loaded.settings();
             settings.extend(learnt_partitioners(&loaded.config)?);

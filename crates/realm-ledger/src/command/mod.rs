@@ -3,10 +3,13 @@
 
 mod backup;
 mod config;
+mod decisions;
 mod export;
 mod import;
+mod import_local;
 mod input;
 mod keys;
+mod lineage;
 mod log_scan;
 mod prove;
 mod publish;
@@ -16,7 +19,9 @@ mod rebuild;
 mod reconcile;
 mod refill;
 mod restore;
+mod search;
 mod serve;
+mod submit;
 mod token;
 mod topics;
 mod verify;
@@ -32,7 +37,7 @@ use ledger_store::{DataDir, ShardId};
 use serde_json::value::RawValue;
 
 use crate::backend::{Backend, Completeness, Local, Remote};
-use crate::cli::{Cli, Command, Format, Global, QueryTarget};
+use crate::cli::{Cli, Command, Format, GivenFormat, Global, QueryTarget};
 use crate::config::{Config, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
@@ -53,11 +58,17 @@ pub(crate) struct Context<'a, 'b> {
 pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut context = Context { global: &global, env, completeness: Completeness::default() };
+    if !matches!(command, Command::Import(_)) && global.format.is_some_and(|given| given.output().is_none()) {
+        let message = "--format is json or table here; the others are forms of a file that `import` reads";
+        return Err(Failure::new(message).exit(Exit::Usage));
+    }
     if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
     // A stream may be as long as the log, and stops with its reader; a verdict, or a list that is whole or not, does not.
-    if !matches!(command, Command::Log(_) | Command::Replay(_) | Command::Export(_)) {
+    let streams =
+        matches!(command, Command::Log(_) | Command::Decisions(_) | Command::Replay(_) | Command::Export(_));
+    if !streams {
         context.env.outlive_reader();
     }
     let done = run_command(&mut context, command);
@@ -91,6 +102,9 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::SplitBrain(args) => query::split_brain(context, &args),
         Command::Anomalies(args) => query::anomalies(context, &args),
         Command::Migrations(args) => query::migrations(context, &args),
+        Command::Lineage(args) => lineage::run(context, args),
+        Command::Search(args) => search::run(context, args),
+        Command::Decisions(args) => decisions::run(context, args),
         Command::Whatif(args) => log_scan::whatif(context, args),
         Command::Replay(args) => log_scan::replay(context, args),
         Command::Reconcile(args) => reconcile::run(context, args),
@@ -102,6 +116,7 @@ fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, 
         Command::Prove(args) => prove::run(context, &args),
         Command::Export(args) => export::run(context, args),
         Command::Verify(args) => verify::run(context, args),
+        Command::Submit(args) => submit::run(context, args),
         Command::Backup(args) => backup::run(context, args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Token(args) => token::run(context, args),
@@ -175,7 +190,7 @@ impl Context<'_, '_> {
 
     fn format(&self) -> Format {
         let usual = if self.env.output_is_terminal { Format::Table } else { Format::Json };
-        self.global.format.unwrap_or(usual)
+        self.global.format.and_then(GivenFormat::output).unwrap_or(usual)
     }
 
     /// A printer for a list.

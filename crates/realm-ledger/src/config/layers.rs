@@ -255,6 +255,9 @@ impl Layers {
         check("http.concurrent_requests", requests <= CONCURRENT_REQUESTS_MAX, "at most 4096");
         let is_apart = !loaded.config.keys_are_in_data_dir();
         check("evidence.keys_dir", is_apart, "outside of data_dir, whose backups would carry the keys along");
+        let is_apart =
+            !loaded.config.backup_dir.as_ref().is_some_and(|dir| dir.starts_with(&loaded.config.data_dir));
+        check("backup.dir", is_apart, "outside of data_dir, which it is to bring back");
         let TlsFiles { certificate, key, client_ca } = &loaded.config.http.tls;
         let is_pair = certificate.is_some() == key.is_some();
         check("http.tls.key", is_pair, "given with http.tls.certificate, and not without");
@@ -274,6 +277,9 @@ impl Layers {
         if let Err(error) = Access::new(&named) {
             check("access.token", false, &format!("a table of entries that can be told apart: {error}"));
         }
+        let http = &loaded.config.http;
+        let are_two = http.listen != http.admin_listen || http.listen.ends_with(":0");
+        check("http.admin_listen", are_two, "another address than http.listen");
         let level = crate::telemetry::filter(&loaded.config.log.level);
         check("log.level", level.is_some(), "a level such as \"info\"");
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use ledger_api::access::AccessOptions;
 use ledger_api::http::TlsOptions;
+use ledger_gateway::journal::JournalOptions;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
@@ -58,6 +59,10 @@ pub struct Config {
     pub evidence: EvidenceOptions,
     /// Where queries are answered.
     pub http: HttpOptions,
+    /// Bounds of the journal.
+    pub journal: JournalOptions,
+    /// A server without Kafka: no setting, but `serve --local`.
+    pub local: Option<LocalOptions>,
     /// Where a server writes backups when it is asked for one; none: nowhere.
     pub backup_dir: Option<PathBuf>,
     /// Who may ask.
@@ -78,12 +83,21 @@ impl Default for Config {
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
+            journal: JournalOptions::default(),
+            local: None,
             backup_dir: None,
             access: AccessOptions::default(),
             log: LogOptions::default(),
             sampled_tenants_per_minute: 60,
         }
     }
+}
+
+/// A ledger without Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalOptions {
+    /// Partitions of a new data directory; none: 1.
+    pub partitions: Option<u32>,
 }
 
 /// Seals and signatures.

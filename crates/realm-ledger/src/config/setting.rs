@@ -111,6 +111,8 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("http.tls.certificate", |config| SettingSlot::OptionalPath(&mut config.http.tls.certificate)),
     setting("http.tls.key", |config| SettingSlot::OptionalPath(&mut config.http.tls.key)),
     setting("http.tls.client_ca", |config| SettingSlot::OptionalPath(&mut config.http.tls.client_ca)),
+    setting("gateway.journal_max", |config| SettingSlot::Bytes(&mut config.journal.max_bytes)),
+    setting("gateway.journal_keep", |config| SettingSlot::Duration(&mut config.journal.keep)),
     setting("backup.dir", |config| SettingSlot::OptionalPath(&mut config.backup_dir)),
     setting("access.open", |config| SettingSlot::Switch(&mut config.access.open)),
     setting("access.rate", |config| SettingSlot::Rate(&mut config.access.rate)),

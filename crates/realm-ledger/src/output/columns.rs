@@ -47,6 +47,23 @@ pub(crate) const STATES: &[Column] = &[
     Column::made("notes", notes),
 ];
 
+/// What a command would change: two rows for each installation.
+pub(crate) const CHANGES: &[Column] = &[
+    Column::at("client key", "/clientKey"),
+    Column::at("app key", "/appKey"),
+    Column::at("command", "/side"),
+    Column::at("status", "/status"),
+    Column::at("realm", "/pinnedRealm"),
+    Column::at("since", "/pinnedSince"),
+    Column::at("by", "/pinnedBy"),
+    Column::at("product", "/productRealm"),
+    Column::made("window ends", window_end),
+    Column::at("subscription", "/subscription"),
+    Column::at("goes on from", "/predecessor/clientKey"),
+    Column::at("goes on as", "/successor/clientKey"),
+    Column::made("notes", notes),
+];
+
 /// Installations with a window.
 pub(crate) const WINDOWS: &[Column] = &[
     Column::at("client key", "/clientKey"),
@@ -96,6 +113,64 @@ pub(crate) const ANOMALIES: &[Column] = &[
     }),
 ];
 
+/// Decisions and corrections as they are published.
+pub(crate) const DECISIONS: &[Column] = &[
+    Column::at("time", "/time"),
+    Column::at("client key", "/data/clientKey"),
+    Column::at("app key", "/data/appKey"),
+    Column::made("what", |notice| {
+        let is_correction = text_at(notice, "/type") == "realmledger.correction";
+        let rule = text_at(notice, "/data/decision/rule");
+        let what = if rule.is_empty() { text_at(notice, "/data/after/status") } else { rule };
+        if is_correction { format!("corrected: {what}") } else { what }
+    }),
+    Column::at("realm", "/data/after/pinnedRealm"),
+    Column::at("before", "/data/decision/previousRealm"),
+    Column::made("notes", |notice| {
+        let flags = [("moved", "/data/decision/moved"), ("divergent", "/data/decision/divergent")];
+        let set = flags.iter().filter(|(_, at)| text_at(notice, at) == "true");
+        let odd = items_at(notice, "/data/anomalies").iter().map(|code| text_at(code, ""));
+        set.map(|(name, _)| (*name).to_owned()).chain(odd).collect::<Vec<_>>().join(", ")
+    }),
+];
+
+/// Tenants that were searched for.
+pub(crate) const FOUND: &[Column] = &[
+    Column::at("client key", "/clientKey"),
+    Column::made("apps", |tenant| words_at(tenant, "/appKeys")),
+    Column::made("found by", |tenant| {
+        let by = |found: &Value| match words_at(found, "/appKeys") {
+            apps if apps.is_empty() => text_at(found, "/by"),
+            apps => format!("{} ({apps})", text_at(found, "/by")),
+        };
+        items_at(tenant, "/matches").iter().map(by).collect::<Vec<_>>().join(", ")
+    }),
+];
+
+/// Links and proposals.
+pub(crate) const LINEAGE: &[Column] = &[
+    Column::made("what", |item| if item.get("link").is_some() { "link" } else { "proposal" }.to_owned()),
+    Column::made("app key", |item| text_at(item, "/link/to/appKey") + &text_at(item, "/proposal/appKey")),
+    Column::made("from", |item| either(item, "from/clientKey")),
+    Column::made("to", |item| either(item, "to/clientKey")),
+    Column::made("recorded", |item| words_at(item, "/link/recorded")),
+    Column::at("silent since", "/proposal/from/lastEvent"),
+    Column::at("appeared", "/proposal/to/firstEvent"),
+    Column::made("shared", |item| {
+        let name = |name: &Value| format!("{} {}", text_at(name, "/by"), text_at(name, "/value"));
+        items_at(item, "/proposal/shared").iter().map(name).collect::<Vec<_>>().join(", ")
+    }),
+];
+
+/// Of a link or a proposal, whichever it is.
+fn either(item: &Value, at: &str) -> String {
+    text_at(item, &format!("/link/{at}")) + &text_at(item, &format!("/proposal/{at}"))
+}
+
+fn words_at(value: &Value, pointer: &str) -> String {
+    items_at(value, pointer).iter().map(|word| text_at(word, "")).collect::<Vec<_>>().join(", ")
+}
+
 /// Refused messages.
 pub(crate) const QUARANTINE: &[Column] = &[
     Column::made("item", |item| {
@@ -122,6 +197,9 @@ pub(crate) const LOG: &[Column] = &[
     Column::at("time", "/event/time"),
     Column::at("app key", "/event/appKey"),
     Column::made("event", |record| {
+        if is_hidden(record) {
+            return "not shown".to_owned();
+        }
         let late = if text_at(record, "/late") == "true" { " (late)" } else { "" };
         format!("{}{late}", text_at(record, "/event/type"))
     }),
@@ -131,9 +209,20 @@ pub(crate) const LOG: &[Column] = &[
             let line = changed(change);
             if changes.len() > 1 { format!("{}: {line}", text_at(change, "/appKey")) } else { line }
         });
-        if changes.is_empty() { "nothing".to_owned() } else { lines.collect::<Vec<_>>().join("\n") }
+        if is_hidden(record) {
+            String::new()
+        } else if changes.is_empty() {
+            "nothing".to_owned()
+        } else {
+            lines.collect::<Vec<_>>().join("\n")
+        }
     }),
 ];
+
+/// Of a record about an app that is not seen there is only its place.
+fn is_hidden(record: &Value) -> bool {
+    record.get("event").is_none()
+}
 
 /// Corrections of earlier answers.
 pub(crate) const CORRECTIONS: &[Column] = &[

@@ -19,8 +19,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub(crate) use columns::{
-    ANOMALIES, CORRECTIONS, Column, LOG, MIGRATIONS, QUARANTINE, SPLIT_BRAIN, STATES, WINDOWS, duration,
-    items_at, policy, text_at,
+    ANOMALIES, CHANGES, CORRECTIONS, Column, DECISIONS, FOUND, LINEAGE, LOG, MIGRATIONS, QUARANTINE,
+    SPLIT_BRAIN, STATES, WINDOWS, duration, items_at, policy, text_at,
 };
 pub(crate) use details::details;
 pub(crate) use escape_control::{escape_control, escape_control_lines};

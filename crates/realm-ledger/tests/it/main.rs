@@ -7,6 +7,8 @@ mod audit;
 mod backup;
 mod help;
 mod keys;
+mod lists;
+mod lookup;
 mod manners;
 mod partial;
 mod process;

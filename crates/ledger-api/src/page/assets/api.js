@@ -1,6 +1,8 @@
 // The public HTTP interface of the same build. The token is a variable of this module: it is in no storage, and gone
 // with the tab. Answers are kept out of the browser's cache.
 
+import { query } from "./route.js";
+
 let token = "";
 let askForToken = () => {};
 
@@ -9,7 +11,6 @@ export class Problem extends Error {
 		super(body.detail ?? body.title ?? `the server answered ${status}`);
 		this.status = status;
 		this.code = body.code ?? "unknown";
-		this.body = body;
 	}
 }
 
@@ -30,21 +31,12 @@ export function path(texts, ...values) {
 	return texts.reduce((whole, text, at) => whole + encodeURIComponent(values[at - 1]) + text);
 }
 
-function target(path, parameters) {
-	const query = new URLSearchParams();
-	for (const [name, value] of Object.entries(parameters ?? {})) {
-		if (value !== undefined && value !== null && value !== "") query.set(name, value);
-	}
-	const text = query.toString();
-	return text ? `${path}?${text}` : path;
-}
-
 async function send(path, parameters, { accept = "application/json", body, signal } = {}) {
 	const headers = { Accept: accept };
 	const used = token;
 	if (used) headers.Authorization = `Bearer ${used}`;
 	if (body !== undefined) headers["Content-Type"] = "application/json";
-	const response = await fetch(target(path, parameters), {
+	const response = await fetch(path + query(parameters), {
 		headers, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
 		method: body === undefined ? "GET" : "POST",
 		body: body === undefined ? undefined : JSON.stringify(body),
@@ -54,38 +46,16 @@ async function send(path, parameters, { accept = "application/json", body, signa
 	return response;
 }
 
-async function problemOf(response) {
-	return new Problem(response.status, await response.json().catch(() => ({})));
-}
-
+// `anyway`: the route answers with the same document whether it is well or not.
 export async function ask(path, parameters, options) {
 	const response = await send(path, parameters, options);
-	if (!response.ok) throw await problemOf(response);
-	return response.json();
-}
-
-export async function askText(path, parameters, options) {
-	const response = await send(path, parameters, { accept: "*/*", ...options });
-	if (!response.ok) throw await problemOf(response);
-	return response.text();
-}
-
-// The answer of a route that answers with the same document whether it is well or not.
-export async function askAnyway(path) {
-	const response = await send(path);
-	return { ok: response.ok, body: await response.json() };
-}
-
-// Whether this build, with this token, has a route that takes POST.
-export async function hasPostRoute(path) {
-	const response = await send(path);
-	return response.status !== 404;
+	if (!response.ok && !options?.anyway) throw new Problem(response.status, await response.json().catch(() => ({})));
+	return options?.accept ? response : response.json();
 }
 
 // Objects of an NDJSON stream, in chunks as they come. The last line tells whether the stream is whole.
 export async function* lines(path, parameters, options) {
-	const response = await send(path, parameters, { accept: "application/x-ndjson", ...options });
-	if (!response.ok) throw await problemOf(response);
+	const response = await ask(path, parameters, { accept: "application/x-ndjson", ...options });
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
 	let rest = "", whole = false;
 	for (;;) {
@@ -105,13 +75,12 @@ export async function* lines(path, parameters, options) {
 // All pages of a list, at most `most` rows. `rows` tells where they are in an answer.
 export async function pages(path, parameters, rows, most, options) {
 	const all = [];
-	let cursor, refused = [], freshness;
+	let cursor, refused = [];
 	do {
 		const answer = await ask(path, { ...parameters, cursor, limit: Math.min(1000, most - all.length) }, options);
 		all.push(...rows(answer));
 		refused = refused.concat(answer.refused ?? []);
-		freshness = answer.freshness;
 		cursor = answer.nextCursor;
 	} while (cursor && all.length < most);
-	return { rows: all, more: Boolean(cursor), refused, freshness };
+	return { rows: all, more: Boolean(cursor), refused };
 }

@@ -1,7 +1,7 @@
 // Two sliders: as of which moment, and as it was known at which moment. At their right end they are "now".
 
-import { h } from "./dom.js";
-import { fromInput, iso, parse, toInput, zoneName } from "./time.js";
+import { button, h } from "./dom.js";
+import { fromInput, iso, parse, show, showShort, zoneName } from "./time.js";
 
 const STEPS = 2000;
 
@@ -9,8 +9,8 @@ class Slider {
 	constructor({ label, help, onChange }) {
 		Object.assign(this, { label, onChange, value: undefined, from: 0, to: 1 });
 		this.range = h("input", { type: "range", min: 0, max: STEPS, step: 1, label: label, input: () => this.slid() });
-		this.field = h("input", { type: "datetime-local", step: 1, label: `${label}, date and time in ${zoneName()}`, change: () => this.typed() });
-		this.now = h("button", { type: "button", click: () => this.set(undefined, true) }, "now");
+		this.field = h("input", { plain: true, label: `${label}, date and time in ${zoneName()}`, change: () => this.typed() });
+		this.now = button("now", () => this.set(undefined, true));
 		this.element = h("div", { class: "slider" },
 			h("div.what", h("b", label), h("span.actions", this.field, this.now)), this.range, h("p.small.soft", help));
 	}
@@ -26,7 +26,9 @@ class Slider {
 	}
 
 	typed() {
-		this.set(fromInput(this.field.value), true);
+		const at = fromInput(this.field.value);
+		if (at === undefined) this.field.value = this.written;
+		else this.set(at, true);
 	}
 
 	set(value, tell) {
@@ -39,8 +41,8 @@ class Slider {
 		const shown = this.value ?? this.to;
 		const at = Math.round(((shown - this.from) / (this.to - this.from)) * STEPS);
 		this.range.value = this.value === undefined ? STEPS : Math.max(0, Math.min(STEPS - 1, at));
-		this.range.setAttribute("aria-valuetext", this.value === undefined ? "now" : `${toInput(shown).replace("T", " ")} ${zoneName()}`);
-		this.field.value = toInput(this.value ?? Date.now());
+		this.range.setAttribute("aria-valuetext", this.value === undefined ? "now" : `${show(shown)} ${zoneName()}`);
+		this.field.value = this.written = this.value === undefined ? showShort(Date.now()) : show(this.value);
 		this.now.disabled = this.value === undefined;
 	}
 }
@@ -61,7 +63,6 @@ export class AsOf {
 		this.known.span(Math.min(recordedFirst, now - 1000), now);
 	}
 
-	// As parameters of the API and of the URL.
 	parameters() {
 		const text = (slider) => (slider.value === undefined ? undefined : iso(slider.value));
 		return { at: text(this.at), knownAt: text(this.known) };

@@ -1,6 +1,6 @@
 // One card for each installation: where it is, since when, until when; and what is known now where that is another thing.
 
-import { fact, h, link, replace } from "./dom.js";
+import { card, fact, h, link, replace, scrolled } from "./dom.js";
 import { whyOf } from "./explain.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
@@ -8,43 +8,49 @@ import { PINNED_BY, STATUS, chip, policyName, problemNote, tag, windowText } fro
 
 const OPENED_UP_TO = 2;
 
-// [name, what is compared, how it is shown]
+// [name, how it is shown]
 const FACTS = [
-	["Realm", (i) => i.pinnedRealm + i.pinnedSince, (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
-	["Status", (i) => `${i.status} ${i.enabled}`, (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
-	["Known", (i) => i.pinnedBy, (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
-	["Window", (i) => `${i.window?.start} ${i.window?.end} ${i.window?.state}`, (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
-	["Product", (i) => i.productRealm, (i) => i.productRealm && [chip(i.productRealm), i.drift && [" ", tag(`drift: it would put the app in ${i.alignedRealm}`, "warn")]]],
-	["Data", (i) => i.dataRealm, (i) => i.dataRealm && [chip(i.dataRealm), i.splitBrain && [" ", tag("split brain", "bad")]]],
-	["Migration", (i) => JSON.stringify(i.migration), (i) => i.migration && migrationText(i.migration)],
-	["Override", (i) => i.override, (i) => i.override && [chip(i.override), " until an operator releases it"]],
-	["Goes on from", (i) => i.predecessor?.clientKey, (i) => i.predecessor && installationLink(i.predecessor)],
-	["Goes on as", (i) => i.successor?.clientKey, (i) => i.successor && installationLink(i.successor)],
-	["Site", (i) => i.siteUrl, (i) => i.siteUrl && h("span.mono", i.siteUrl)],
-	["Anomalies", (i) => i.anomalyCount, (i, client) => i.anomalyCount > 0 && anomalyText(i, client)],
+	["Realm", (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
+	["Status", (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],
+	["Known", (i) => PINNED_BY[i.pinnedBy] ?? "not at all"],
+	["Window", (i) => i.window && [windowText(i.window), ` (policy: ${policyName(i.window.policy)})`]],
+	["Product", (i) => i.productRealm && [chip(i.productRealm), i.drift && [" ", tag(`drift: it would put the app in ${i.alignedRealm}`, "warn")]]],
+	["Data", (i) => i.dataRealm && [chip(i.dataRealm), i.splitBrain && [" ", tag("split brain", "bad")]]],
+	["Migration", (i) => i.migration && migrationText(i.migration)],
+	["Override", (i) => i.override && [chip(i.override), " until an operator releases it"]],
+	["Goes on from", (i) => installationLink(i.predecessor)],
+	["Goes on as", (i) => installationLink(i.successor)],
+	["Site", (i) => i.siteUrl && h("span.mono", i.siteUrl)],
+	["Anomalies", (i, client) => i.anomalyCount > 0 && anomalyText(i, client)],
 ];
 
 export function migrationText({ migrationId, targetRealm, phase, dueBy, overdue }) {
-	return [`${phase.toLowerCase()} to `, chip(targetRealm), ` (${migrationId}), `, overdue ? tag("overdue", "bad") : "due", " by ", when(dueBy)];
+	return [`${phase.toLowerCase()} to `, chip(targetRealm), ` (${migrationId})`, dueBy && [", ", overdue ? tag("overdue", "bad") : "due", " by ", when(dueBy)]];
 }
 
-function installationLink({ clientKey, appKey }) {
-	return link(tenantHref(clientKey), `${clientKey}, ${appKey}`);
+function installationLink(of) {
+	return of && link(tenantHref(of.clientKey), `${of.clientKey}, ${of.appKey}`);
 }
 
 export function anomalyText({ anomalies, anomalyCount }, client) {
-	const one = ({ seq, code }, at) => [at > 0 && ", ", code, " (", link(href(["tenant", client, "record", seq]), `record ${seq}`), ")"];
-	return [`${anomalyCount}: `, (anomalies ?? []).slice(-3).map(one)];
+	const last = new Map((anomalies ?? []).map(({ code, seq }) => [code, seq]));
+	const one = ([code, seq], at) => [at > 0 && ", ", code, " (", link(href(["tenant", client, "record", seq]), `record ${seq}`), ")"];
+	return [anomalyCount > last.size ? `${anomalyCount}, the last of each: ` : "", [...last].slice(-3).map(one)];
 }
 
+const rowsOf = (one, other, client) => FACTS.map(([name, shown]) => {
+	const [here, there] = [one, other].map((installation) => h("span", (installation && shown(installation, client)) || "none")), texts = [here.textContent, there.textContent];
+	return { name, here, there, differs: texts[0] !== texts[1], isEmpty: texts.join("") === "nonenone" };
+}).filter(({ isEmpty }) => !isEmpty);
+
 export function installationFacts(installation, now, client) {
-	const line = ([name, compared, shown]) => {
-		const differs = now && compared(installation) !== compared(now);
-		const here = shown(installation, client), there = differs && shown(now, client);
-		if (!here && !there) return null;
-		return [fact(name, here || "none", differs && [" ", h("mark", "known now: ", there || "none")])];
-	};
-	return h("dl", FACTS.map(line));
+	return h("dl", rowsOf(installation, now, client).map(({ name, here, there, differs }) => fact(name, here, now && differs && [" ", h("mark", "known now: ", there)])));
+}
+
+export function beforeAfter(before, after, client, appKey) {
+	const line = ({ name, here, there, differs }) => h("tr", h("th", { scope: "row" }, name), h("td", here), h("td", differs ? h("mark", there) : there));
+	const head = ["Before", "After"].map((name) => h("th", { scope: "col" }, name));
+	return scrolled(`State of ${appKey} before and after`, h("table.sides", h("thead", h("tr", h("td"), head)), h("tbody", rowsOf(before, after, client).map(line))));
 }
 
 export class Cards {
@@ -81,13 +87,12 @@ export class Cards {
 		};
 		const isOpen = this.opened.has(appKey);
 		if (isOpen) load();
-		return h("section.card", { label: appKey },
-			h("div.head", h("h2", appKey), chip(installation.pinnedRealm, true)),
+		return card([appKey, chip(installation.pinnedRealm, true)],
 			installationFacts(installation, now, this.client),
 			h("details", { open: isOpen, toggle }, h("summary", "Why, and what a reinstall would get"), body));
 	}
 }
 
 function onlyNow(installation) {
-	return h("section.card", h("h2", installation.appKey), h("p", h("mark", "Nothing was known of it then.")), h("p", "Known now: ", chip(installation.pinnedRealm)));
+	return card(installation.appKey, h("p", h("mark", "Nothing was known of it then.")), h("p", "Known now: ", chip(installation.pinnedRealm)));
 }

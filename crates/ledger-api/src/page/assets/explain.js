@@ -13,9 +13,9 @@ export function withInstants(text) {
 	return text.split(INSTANT).map((part, at) => (at % 2 ? when(part) : part));
 }
 
-const PARTS = [["answer", "Where it is"], ["decision", "What decided"], ["other", "What else is known"]];
+// What the reader asks first; the rest, and the rules that did not apply, for whoever asks twice.
+const PARTS = [["answer", "Where it is"], ["decision", "What decided"]];
 
-// Rows of the rules that did not apply are for whoever asks twice.
 function partOf({ role, fact }) {
 	if (fact?.kind === "passed-over") return "passed";
 	return role === "answer" || role === "decision" ? role : "other";
@@ -27,9 +27,8 @@ export function sentences(explanation, client, parameters) {
 	const line = ({ text, seqs, appEvents }) => h("li", withInstants(text), cites(seqs), appEvents && h("span.soft.small", ` app event ${appEvents.join(", ")}`));
 	const list = (own) => h("ul.why", own.map(line));
 	const part = (name) => explanation.sentences.filter((sentence) => partOf(sentence) === name);
-	const passed = part("passed");
-	return [PARTS.map(([name, title]) => part(name).length > 0 && [h("h3", title), list(part(name))]),
-		passed.length > 0 && h("details", h("summary", "Rules that did not apply"), list(passed))];
+	const more = (name, title) => part(name).length > 0 && h("details", h("summary", title), list(part(name)));
+	return [PARTS.map(([name, title]) => part(name).length > 0 && [h("h3", title), list(part(name))]), more("other", "What else is known"), more("passed", "Rules that did not apply")];
 }
 
 export function decisionText(decision) {
@@ -37,7 +36,6 @@ export function decisionText(decision) {
 	return [chip(decision.expectedRealm ?? decision.pinnedRealm), ` by ${decision.rule}: ${RULES[decision.rule] ?? "see the rules"}`, moved, "."];
 }
 
-// What an install would get, and why it is where it is.
 export async function whyOf(client, app, asked) {
 	const of = path`/v1/tenants/${client}/apps/${app}`;
 	const [{ explanation }, { decision }] = await Promise.all([ask(`${of}/explanation`, asked), ask(`${of}/preview`, asked)]);

@@ -1,8 +1,5 @@
-// A tenant's history as lanes, one for each app, from the records of its log.
-//
-// A record's `changes` have the state after it, as it was derived when it was appended. Sorted by event time that is the
-// history, but for what a later-recorded event corrected: those states are asked for again (`doubtful`, `repair`), and
-// until they are answered, or where there are too many, they are shown as doubtful.
+// A tenant's history as lanes, one for each app. A record's `changes` have the state after it, as it was derived when it
+// was appended. What a later-recorded event corrected is asked for again, and shown as doubtful until it is answered.
 
 import { ask, lines, path } from "./api.js";
 import { iso, parse } from "./time.js";
@@ -10,21 +7,14 @@ import { changeText, eventTitle } from "./words.js";
 
 const REPAIRS_MOST = 60;
 
-const KINDS = [
-	["anomaly", "!", (event, change) => change?.anomalies?.length],
-	["correction", "↺", (event, change, record) => change?.correction || record.overtaken],
-	["override", "O", (event) => event.type === "override"],
-	["migration", "M", (event) => event.type.startsWith("migrat")],
-	["uninstall", "U", (event) => event.type === "uninstalled"],
-	["install", "I", (event) => event.type === "installed"],
-	["link", "L", (event) => event.type === "continued" || event.type === "superseded"],
-	["data", "D", (event) => event.type === "data-located"],
-	["product", "P", (event) => event.type === "product-moved"],
-	["subscription", "S", (event) => event.type === "subscription-observed"],
-];
+const LETTERS = { override: "O", uninstalled: "U", installed: "I", continued: "L", superseded: "L", "data-located": "D", "product-moved": "P", "subscription-observed": "S" };
 
-export function kindOf(record, change) {
-	return KINDS.find(([, , is]) => is(record.event, change, record)) ?? ["other", "·"];
+// [kind, letter]
+export function kindOf({ record, change }) {
+	const { event: { type }, overtaken } = record;
+	if (change?.anomalies?.length) return ["anomaly", "!"];
+	if (change?.correction || overtaken) return ["correction", "↺"];
+	return [type, LETTERS[type] ?? (type.startsWith("migrat") ? "M" : "·")];
 }
 
 export class History {
@@ -37,16 +27,17 @@ export class History {
 
 	add(records) {
 		for (const record of records) {
+			this.records.push(record);
+			// Of an app that is not granted: nothing but its place.
+			if (!record.event) continue;
 			record.ms = parse(record.event.time);
 			record.recordedMs = parse(record.recordedAt);
 			// Records that happened later came earlier.
 			record.overtaken = record.ms < this.newest;
 			this.newest = Math.max(this.newest, record.ms);
-			this.records.push(record);
 		}
 	}
 
-	// The log from where it ended last, and the corrections.
 	async load(client, signal, onPart) {
 		const of = path`/v1/tenants/${client}`, fromSeq = (this.records.at(-1)?.seq ?? 0) + 1;
 		for await (const objects of lines(`${of}/log`, { fromSeq }, { signal })) {
@@ -62,11 +53,14 @@ export class History {
 	}
 
 	extent() {
-		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.records[0]?.recordedMs };
+		return { first: this.effective()[0]?.ms, last: this.newest, recordedFirst: this.effective()[0]?.recordedMs };
 	}
 
 	effective() {
-		if (this.sorted?.length !== this.records.length) this.sorted = [...this.records].sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		if (this.sortedOf !== this.records.length) {
+			this.sortedOf = this.records.length;
+			this.sorted = this.records.filter((record) => record.event).sort((a, b) => a.ms - b.ms || a.seq - b.seq);
+		}
 		return this.sorted;
 	}
 
@@ -74,7 +68,6 @@ export class History {
 		return knownAt === undefined ? this.records : this.records.filter((record) => record.recordedMs <= knownAt);
 	}
 
-	// Points of each app in effective order: event time, then arrival.
 	points(knownAt) {
 		const apps = new Map();
 		for (const record of this.effective()) {
@@ -106,7 +99,6 @@ export class History {
 		return doubtful;
 	}
 
-	// Asks for states that a later event corrected, so many and no more.
 	async settle(client, doubtful, knownAt, signal) {
 		const wanted = new Map(doubtful.slice(-REPAIRS_MOST).map((point) => [`${point.app} ${point.record.ms} ${knownAt ?? ""}`, point]));
 		const one = async ([key, { app, record }]) => {
@@ -137,37 +129,28 @@ function point(apps, app, record, change) {
 }
 
 function laneOf(app, points) {
-	const lane = { app, bars: [], products: [], spans: [], marks: [] };
-	points.forEach(({ record, change, state, doubtful }, at) => {
+	const lane = { app, bars: [], gone: [], products: [], migrations: [], overrides: [], marks: points }, last = {};
+	points.forEach(({ record, state, doubtful }, at) => {
 		const from = record.ms, to = points[at + 1]?.record.ms ?? Infinity;
-		const [kind, letter] = kindOf(record, change);
-		lane.marks.push({ at: from, seq: record.seq, kind, letter, record, change });
 		if (!state) return;
-		const begin = { from, to, seq: record.seq, doubtful };
-		addBar(lane.bars, begin, state);
-		if (state.productRealm) extend(lane.products, { ...begin, kind: "product", realm: state.productRealm });
-		const { migration } = state;
-		if (migration) extend(lane.spans, { ...begin, kind: "migration", realm: migration.targetRealm, id: migration.migrationId, phase: migration.phase });
-		if (state.override) extend(lane.spans, { ...begin, kind: "override", realm: state.override });
+		// The same as before goes on; anything else begins anew.
+		const extend = (pieces, kind, from, to, realm, { end, id, phase } = {}) => {
+			const before = last[kind];
+			if (before?.to === from && before.realm === realm && before.end === end && before.id === id && before.phase === phase) {
+				before.to = to;
+				before.doubtful ||= doubtful;
+			} else if (to > from) pieces.push(last[kind] = { kind, realm, from, to, end, id, phase, seq: record.seq, doubtful });
+		};
+		const { status, pinnedRealm, productRealm, window, migration, override } = state;
+		if (status === "INSTALLED") extend(lane.bars, "installed", from, to, pinnedRealm);
+		else {
+			const end = window ? (window.end ? parse(window.end) : Infinity) : from;
+			if (window && !window.forgotten && end > from) extend(lane.bars, "window", from, Math.min(to, end), pinnedRealm, { end });
+			if (end < to && status === "UNINSTALLED") extend(lane.gone, "gone", Math.max(from, end), to, pinnedRealm);
+		}
+		if (productRealm) extend(lane.products, "product", from, to, productRealm);
+		if (migration) extend(lane.migrations, "migration", from, to, migration.targetRealm, { id: migration.migrationId, phase: migration.phase });
+		if (override) extend(lane.overrides, "override", from, to, override);
 	});
-	lane.spans.sort((a, b) => a.kind.localeCompare(b.kind) || a.from - b.from);
 	return lane;
-}
-
-function addBar(bars, begin, state) {
-	const { from, to } = begin;
-	if (state.status === "INSTALLED") return extend(bars, { ...begin, kind: "installed", realm: state.pinnedRealm });
-	const window = state.window, end = window ? (window.end ? parse(window.end) : Infinity) : from;
-	if (window && !window.forgotten && end > from) {
-		extend(bars, { ...begin, to: Math.min(to, end), kind: "window", realm: state.pinnedRealm, end });
-	}
-	if (end < to && state.status === "UNINSTALLED") extend(bars, { ...begin, from: Math.max(from, end), kind: "gone", realm: state.pinnedRealm });
-}
-
-// The same as before goes on; anything else begins anew.
-function extend(pieces, piece) {
-	const last = pieces.findLast?.((other) => other.kind === piece.kind) ?? pieces.at(-1);
-	const same = last && last.to === piece.from && ["kind", "realm", "end", "id", "phase"].every((name) => last[name] === piece[name]);
-	if (same) Object.assign(last, { to: piece.to, doubtful: last.doubtful || piece.doubtful });
-	else if (piece.to > piece.from) pieces.push(piece);
 }

@@ -1,33 +1,38 @@
-// Lists of installations and of refused messages: filters and sort in the URL, so that a bookmark keeps them.
+// Lists: filters and sort in the URL, so that a bookmark keeps them. What a search found is one of them.
 
-import { ask, path } from "./api.js";
+import { ask, pages, path } from "./api.js";
 import { anomalyText, migrationText } from "./cards.js";
-import { h, link, replace } from "./dom.js";
-import { lineageView } from "./lineage.js";
+import { button, field, h, link, note, replace, select } from "./dom.js";
 import { QUARANTINE } from "./quarantine.js";
 import { go, href, keep, tenantHref } from "./route.js";
-import { searchForm } from "./start.js";
 import { column, exportButtons, table } from "./table.js";
 import { DAY, iso, when } from "./time.js";
-import { RULES, STATUS, chip, freshnessNote, problemNote, tag, windowText } from "./words.js";
+import { RULES, STATUS, chip, freshnessNote, problemNote, windowText } from "./words.js";
 
 const MOST = 1000, DRAWN = 100;
+const NAMES = { CLIENT_KEY: "client key", SITE_HOST: "site", ENTITLEMENT_ID: "entitlement", INSTALLATION_ID: "installation" };
 
-const tenant = column("Client key", (row) => row.clientKey, (row) => link(tenantHref(row.clientKey), row.clientKey));
-const app = column("App", (row) => row.appKey);
-const realm = realmColumn("Realm", "pinnedRealm"), product = realmColumn("Product", "productRealm"), aligned = realmColumn("Would be in", "alignedRealm"), data = realmColumn("Data", "dataRealm");
-const since = column("Since", (row) => row.pinnedSince, (row) => row.pinnedSince && when(row.pinnedSince, true));
-const status = column("Status", (row) => row.status, (row) => STATUS[row.status]);
+// A column of one member.
+const of = (name, member, shown) => column(name, (row) => row[member], shown && ((row) => shown(row[member])));
+const tenantLink = (key) => link(tenantHref(key), key), short = (instant) => instant && when(instant, true);
+const tenant = of("Client key", "clientKey", tenantLink), app = of("App", "appKey"), since = of("Since", "pinnedSince", short), status = of("Status", "status", (value) => STATUS[value]);
+const realm = of("Realm", "pinnedRealm", chip), product = of("Product", "productRealm", chip), aligned = of("Would be in", "alignedRealm", chip), data = of("Data", "dataRealm", chip);
 const windowColumn = column("Window", (row) => row.window?.end ?? "without end", (row) => windowText(row.window));
 const migration = column("Migration", (row) => row.migration && `${row.migration.dueBy} ${row.migration.phase} to ${row.migration.targetRealm}`, (row) => row.migration && migrationText(row.migration));
 const decided = column("Decided by", (row) => row.decision?.rule, (row) => row.decision && h("span", { title: RULES[row.decision.rule] }, row.decision.rule));
 const anomalies = column("Anomalies", (row) => `${row.anomalyCount} ${(row.anomalies ?? []).map((one) => one.code).join(" ")}`, (row) => anomalyText(row, row.clientKey));
+const apps = column("Apps", (row) => row.appKeys.join(", ") || "none");
+const named = (names) => names.map(({ by, value, appKeys }) => [NAMES[by], value, appKeys && `of ${appKeys.join(", ")}`].filter(Boolean).join(" ")).join("; ");
 
-function realmColumn(name, field) {
-	return column(name, (row) => row[field], (row) => chip(row[field]));
-}
+const side = (name, end) => column(name, (row) => row[end].clientKey, ({ [end]: { clientKey, realm, pinnedRealm = realm } }) => [tenantLink(clientKey), " ", pinnedRealm && chip(pinnedRealm)]);
+const links = [app, side("Goes on from", "from"), side("Goes on as", "to")];
+const linkForm = ({ appKey, from, to }) => href(["operate"], { type: "continued", clientKey: to.clientKey, appKey, fromClientKey: from.clientKey, fromAppKey: appKey, fromRealm: from.pinnedRealm });
+const proposal = [...links, column("Silent since", (row) => row.from.lastEvent, (row) => short(row.from.lastEvent)), column("Appeared", (row) => row.to.firstEvent, (row) => short(row.to.firstEvent)),
+	column("What they share", (row) => named(row.shared)), column("Act", () => undefined, (row) => link(linkForm(row), "link them"))];
+const common = ({ commonNames }) => commonNames?.length > 0 && h("p.small.soft", `Too common to propose anything: ${commonNames.map(({ appKey, ...name }) => `${named([name])} of ${appKey}`).join("; ")}.`);
 
 const OF_INSTALLATIONS = { route: "/v1/installations", rows: (answer) => answer.installations, filters: ["appKey", "realm", "status", "at"] };
+const OF_LINEAGE = { route: "/v1/lineage", filters: ["appKey", "clientKey"], note: common };
 const LISTS = {
 	installations: { ...OF_INSTALLATIONS, title: "Installations", about: "Everything that is known of, installed or not.", columns: [tenant, app, status, realm, since, product, decided] },
 	drift: { ...OF_INSTALLATIONS, title: "Drift", about: "Installed elsewhere than the product's realm would put it.", asked: () => ({ drift: true }), columns: [tenant, app, realm, aligned, product, since] },
@@ -36,44 +41,45 @@ const LISTS = {
 	migrations: { ...OF_INSTALLATIONS, route: "/v1/migrations", title: "Migrations", about: "Scheduled or under way.", filters: ["appKey", "overdue", "at"], columns: [tenant, app, realm, migration] },
 	anomalies: { ...OF_INSTALLATIONS, title: "Anomalies", about: "Something in its history was odd.", asked: () => ({ anomalous: true }), columns: [tenant, app, realm, anomalies] },
 	quarantine: QUARANTINE,
+	lineage: { ...OF_LINEAGE, title: "Lineage proposals", about: "Two client keys with one app that share a name, the older one silent since the newer appeared. A link is made only by an operator.", rows: (answer) => answer.proposals, columns: proposal },
+	links: { ...OF_LINEAGE, title: "Links", about: "Installations that go on as others.", rows: (answer) => answer.links, columns: [...links, column("Recorded", (row) => row.recorded.join(", "))] },
+	search: { route: "/v1/search", title: "Search", rows: (answer) => answer.tenants, form: ({ q }) => searchForm(q), columns: [tenant, apps, column("Found by", (row) => named(row.matches))] },
 };
-const NAMES = [...Object.entries(LISTS).map(([name, { title }]) => [name, title]), ["lineage", "Lineage"]];
 
 function windowsAsked({ within }) {
 	const days = Number(within);
 	return days > 0 ? { windowClosingBefore: iso(Date.now() + days * DAY), within: undefined } : { window: "OPEN", within: undefined };
 }
 
+const text = (label, name, more) => (value) => field(label, name, value, more);
+const choice = (label, name, options) => (value) => h("label", label, select({ name }, options, value ?? ""));
 const FILTERS = {
-	appKey: ["App key", (value) => h("input", { name: "appKey", value: value ?? "", plain: true })],
-	realm: ["Realm", (value) => h("input", { name: "realm", value: value ?? "", size: 8, plain: true })],
-	status: ["Status", (value) => choice("status", value, [["", "any"], ["INSTALLED", "installed"], ["UNINSTALLED", "uninstalled"], ["NONE", "never seen as installed"]])],
-	overdue: ["Overdue", (value) => choice("overdue", value, [["", "all"], ["true", "overdue only"], ["false", "not overdue"]])],
-	within: ["Closing within days", (value) => h("input", { name: "within", type: "number", min: 1, max: 3650, value: value ?? "", size: 6 })],
-	at: ["As of (UTC)", (value) => h("input", { name: "at", value: value ?? "", placeholder: "2026-03-01T10:00:00Z", plain: true })],
-	reason: ["Reason", (value) => h("input", { name: "reason", value: value ?? "", plain: true })],
+	appKey: text("App key", "appKey"), clientKey: text("Client key", "clientKey"), realm: text("Realm", "realm", { size: 8 }), reason: text("Reason", "reason"),
+	status: choice("Status", "status", [["", "any"], ...Object.entries(STATUS)]),
+	overdue: choice("Overdue", "overdue", [["", "all"], ["true", "overdue only"], ["false", "not overdue"]]),
+	within: text("Closing within days", "within", { type: "number", min: 1, max: 3650, size: 6 }),
+	at: text("As of (UTC)", "at", { placeholder: "2026-03-01T10:00:00Z" }),
 };
 
-function choice(name, value, options) {
-	return h("select", { name }, options.map(([key, text]) => h("option", { value: key, selected: (value ?? "") === key }, text)));
-}
-
 function filterForm(name, list, parameters) {
-	const apply = (event) => {
-		event.preventDefault();
-		const given = Object.fromEntries(new FormData(event.target));
+	const apply = ({ target }) => {
+		const given = Object.fromEntries(new FormData(target));
 		if (given.realm) given.realm = given.realm.toUpperCase();
 		go(["list", name], { ...given, sort: parameters.sort });
 	};
-	const fields = list.filters.map((filter) => {
-		const [label, input] = FILTERS[filter];
-		return h("label", label, input(parameters[filter]));
-	});
-	return h("form.row", { submit: apply }, fields, h("button", "Filter"));
+	return h("form.row", { submit: apply }, list.filters.map((filter) => FILTERS[filter](parameters[filter])), h("button", "Filter"));
 }
 
-export function listNavigation(name) {
-	return h("nav", { label: "Lists" }, h("ul", NAMES.map(([key, title]) => h("li", h("a", { href: href(["list", key]), "aria-current": key === name && "page" }, title)))));
+export function searchForm(text) {
+	const input = h("input", { type: "search", name: "q", value: text ?? "", placeholder: "acme.atlassian.net", plain: true, required: true, label: "Search", "aria-describedby": "searched" });
+	return h("form.card", { role: "search", submit: () => go(["search"], { q: input.value.trim() }) },
+		h("div.search", input, h("button.main", "Search")),
+		h("p", { id: "searched", class: "small soft" }, "Searches client keys by how they begin, and site hosts, entitlement ids and installation ids as a whole."));
+}
+
+function navigation(name) {
+	const lists = Object.entries(LISTS).filter(([, list]) => list.filters);
+	return h("nav", { label: "Lists" }, h("ul", lists.map(([key, { title }]) => h("li", h("a", { href: href(["list", key]), "aria-current": key === name && "page" }, title)))));
 }
 
 function sortRows(rows, list, sort) {
@@ -89,19 +95,27 @@ function sortRows(rows, list, sort) {
 	return { rows: [...rows].sort(order), sorted: { name: column.name, down } };
 }
 
+export async function counted(name, parameters, most) {
+	const { route, rows, asked } = LISTS[name];
+	return pages(route, { ...parameters, ...asked?.(parameters) }, rows, most);
+}
+
 export async function listView(name, parameters) {
-	if (name === "lineage") return lineageView(listNavigation(name));
 	const list = LISTS[name];
 	if (!list) throw new Error("there is no such list");
 	const { sort, ...given } = parameters;
 	const asked = { ...given, ...list.asked?.(given) };
 	const body = h("div.card"), all = [];
-	let cursor, sorting = sort, drawn = DRAWN, refused = [], freshness;
+	let cursor, sorting = sort, drawn = DRAWN, refused = [], answer;
+	// A page can be empty and not the last.
 	const load = async () => {
-		const answer = await ask(list.route, { ...asked, cursor, limit: MOST });
-		all.push(...list.rows(answer));
-		refused = refused.concat(answer.refused ?? []);
-		({ nextCursor: cursor, freshness } = answer);
+		const before = all.length;
+		do {
+			answer = await ask(list.route, { ...asked, cursor, limit: MOST });
+			all.push(...list.rows(answer));
+			refused = refused.concat(answer.refused ?? []);
+			cursor = answer.nextCursor;
+		} while (cursor && all.length === before);
 	};
 	const more = async () => {
 		drawn += DRAWN;
@@ -122,59 +136,30 @@ export async function listView(name, parameters) {
 		const { rows, sorted } = sortRows(all, list, sorting);
 		const sortNote = sorted && cursor ? " The sort is of what is loaded." : "";
 		replace(body, h("div.head", h("p.soft", { role: "status" }, `${all.length.toLocaleString("en")}${cursor ? " and more" : ""} found.${sortNote}`),
-			h("div.actions", exportButtons(name, list.columns, () => rows))),
-			freshnessNote(freshness), refused.length > 0 && refusedNote(refused),
-			rows.length > 0 ? table(list.columns, rows.slice(0, drawn), { caption: list.title, sorted, onSort }) : h("p", "Nothing is on this list."),
-			(drawn < rows.length || cursor) && h("p", h("button", { type: "button", click: more }, "Show more")));
+			rows.length > 0 && h("div.actions", exportButtons(name, list.columns, () => rows))),
+			freshnessNote(answer.freshness), refused.length > 0 && refusedNote(refused),
+			rows.length > 0 && table(list.columns, rows.slice(0, drawn), { caption: list.title, sorted, onSort }),
+			list.note?.(answer), (drawn < rows.length || cursor) && h("p", button("Show more", more)));
 	};
 	try {
-		await load();
-		draw();
+		if (list.filters || given.q) {
+			await load();
+			draw();
+		}
 	} catch (failed) {
 		if (failed.status === 401) throw failed;
-		replace(body, problemNote(failed));
+		replace(body, name === "search" && failed.code === "no-such-route" ? await exactly(given.q) : problemNote(failed));
 	}
-	const element = [listNavigation(name), h("h1", list.title), h("p.soft", list.about), filterForm(name, list, parameters), body];
+	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(given) ?? filterForm(name, list, parameters), body];
 	return { title: list.title, element };
-}
-
-function refusedNote(refused) {
-	return h("p.note.warn", `Left out, as no shard has their whole history: ${refused.map((one) => `${one.clientKey} (${one.shards.join(", ")})`).join("; ")}`);
-}
-
-// What a search found, whichever name the answer has for its rows.
-function found(answer) {
-	const lists = Object.values(answer).filter(Array.isArray);
-	return lists.find((list) => list.some((one) => one?.clientKey)) ?? [];
-}
-
-export async function searchView({ q }) {
-	const element = (...what) => ({ title: "Search", element: [h("h1", "Search"), searchForm(q), what] });
-	if (!q) return element();
-	try {
-		const answer = await ask("/v1/search", { q });
-		const rows = found(answer);
-		if (!rows.length) return element(h("p.note", `Nothing was found for ${q}.`), freshnessNote(answer.freshness));
-		const by = column("Found by", (row) => row.by ?? row.matched ?? row.match);
-		const apps = column("Apps", (row) => (row.apps ?? row.appKeys ?? []).map((one) => one.appKey ?? one).join(", "));
-		const columns = [tenant, apps, by];
-		return element(h("div.card", freshnessNote(answer.freshness), table(columns, rows, { caption: "Found" })));
-	} catch (failed) {
-		if (failed.code !== "no-such-route") throw failed;
-	}
-	return element(await exactly(q));
 }
 
 // A build without search: the client key as it is.
 async function exactly(q) {
-	const only = tag("this build looks for exact client keys only", "warn");
-	try {
-		await ask(path`/v1/tenants/${q}`);
-		go(["tenant", q]);
-		return h("p.note.good", "Found: ", link(tenantHref(q), q), " ", only);
-	} catch (failed) {
-		if (failed.status !== 404) throw failed;
-		return h("p.note", `No tenant has the client key ${q}. `, only);
-	}
+	const found = await ask(path`/v1/tenants/${q}`).then(() => true, () => false);
+	return note("", "This build finds whole client keys only. ", found ? tenantLink(q) : `There is no ${q}.`);
 }
 
+function refusedNote(refused) {
+	return note("warn", `Left out, as no shard has their whole history: ${refused.map((one) => `${one.clientKey} (${one.shards.join(", ")})`).join("; ")}`);
+}

@@ -2,11 +2,11 @@
 // what stops it.
 
 import { hasToken, onUnauthorized, setToken } from "./api.js";
-import { announce, h, link, replace } from "./dom.js";
+import { announce, button, h, link, note, replace, select } from "./dom.js";
 import { problemNote } from "./words.js";
 import { current, href } from "./route.js";
 import { setZone, zoneName, zones } from "./time.js";
-import { listView, searchView } from "./lists.js";
+import { listView } from "./lists.js";
 import { operateView } from "./operate.js";
 import { quarantineItemView } from "./quarantine.js";
 import { recordView } from "./record.js";
@@ -21,23 +21,27 @@ const NAVIGATION = [["Start", []], ["Lists", ["list", "installations"]], ["What-
 let stop = () => {};
 let shown = 0;
 
-function viewOf({ segments, parameters }) {
-	const [first, key, what, more] = segments;
-	if (first === undefined) return [startView, []];
-	if (first === "search") return [searchView, [parameters]];
-	if (first === "list" && key) return [listView, [key, parameters]];
-	if (first === "tenant" && key && what === undefined) return [tenantView, [key, parameters]];
-	if (first === "tenant" && what === "record" && more) return [recordView, [key, Number(more), parameters]];
-	if (first === "tenant" && what === "statement") return [statementView, [key, parameters]];
-	if (first === "quarantine" && more) return [quarantineItemView, [key, what, more]];
-	if (first === "what-if") return [whatIfView, [parameters]];
-	if (first === "verify") return [verifyView, []];
-	if (first === "operate") return [operateView, [parameters]];
-	return [unknownView, []];
-}
+const VIEWS = {
+	"": () => startView(),
+	search: (_, parameters) => listView("search", parameters),
+	list: ([name], parameters) => listView(name, parameters),
+	tenant: ([key, what, seq], parameters) => {
+		if (what === "record") return recordView(key, Number(seq), parameters);
+		return what === "statement" ? statementView(key) : tenantView(key, parameters);
+	},
+	quarantine: ([topic, partition, seq]) => quarantineItemView(topic, partition, seq),
+	"what-if": (_, parameters) => whatIfView(parameters),
+	verify: () => verifyView(),
+	operate: (_, parameters) => operateView(parameters),
+};
 
-function unknownView() {
-	return { title: "Not a page", element: [h("h1", "Not a page"), h("p.note.bad", link("#/", "Back to the start"))] };
+const unknownView = () => ({ title: "Not a page", element: [h("h1", "Not a page"), note("", link("#/", "Back to the start"))] });
+
+function put({ element, title }) {
+	const main = document.getElementById("main");
+	replace(main, element);
+	main.removeAttribute("aria-busy");
+	document.title = `${title} · realm-ledger`;
 }
 
 async function show(focus = true) {
@@ -45,19 +49,17 @@ async function show(focus = true) {
 	stop();
 	stop = () => {};
 	drawHeader();
-	const [view, given] = viewOf(current());
+	const { segments: [first = "", ...rest], parameters } = current();
 	main.setAttribute("aria-busy", "true");
 	let made;
 	try {
-		made = await view(...given);
+		made = await (Object.hasOwn(VIEWS, first) ? VIEWS[first] : unknownView)(rest, parameters);
 	} catch (failed) {
-		made = failed.status === 401 ? tokenView() : { title: "Refused", element: [h("h1", "No answer"), problemNote(failed)] };
+		made = { title: "Refused", element: [h("h1", "No answer"), problemNote(failed)] };
 	}
 	if (mine !== shown) return made.stop?.();
 	stop = made.stop ?? (() => {});
-	replace(main, made.element);
-	main.removeAttribute("aria-busy");
-	document.title = `${made.title} · realm-ledger`;
+	put(made);
 	if (focus) {
 		window.scrollTo(0, 0);
 		main.focus({ preventScroll: true });
@@ -65,17 +67,17 @@ async function show(focus = true) {
 	}
 }
 
+function useToken(token) {
+	setToken(token);
+	show();
+}
+
 function tokenView(wrong) {
 	const input = h("input", { type: "password", name: "token", plain: true, required: true });
-	const take = (event) => {
-		event.preventDefault();
-		setToken(input.value.trim());
-		show();
-	};
-	const element = h("form.card", { submit: take },
+	const element = h("form.card", { submit: () => useToken(input.value.trim()) },
 		h("h1", "A token, please"),
 		h("p.soft", "This ledger answers only to those who may ask. It is kept in the memory of this tab only."),
-		wrong && h("p.note.bad", { role: "alert" }, "That token was refused: unknown, expired, or mistyped."),
+		wrong && note("bad", "That token was refused: unknown, expired, or mistyped."),
 		h("label", "Bearer token", input),
 		h("div", h("button.main", "Go on")));
 	return { title: "A token, please", element };
@@ -86,53 +88,35 @@ onUnauthorized((wrong) => {
 	stop();
 	stop = () => {};
 	setToken("");
-	const { element, title } = tokenView(wrong);
-	replace(document.getElementById("main"), element);
-	document.title = `${title} · realm-ledger`;
+	put(tokenView(wrong));
 	drawHeader();
 });
 
-function zoneChoice() {
-	const choose = (event) => {
-		setZone(event.target.value);
-		show(false);
-	};
-	const options = zones().map((name) => h("option", { value: name, selected: name === zoneName() }, name));
-	return h("select", { label: "Time zone of everything shown", change: choose }, options);
-}
 
 function applyTheme() {
-	const wanted = localStorage.getItem("theme") ?? "system";
-	const dark = wanted === "dark" || (wanted === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
-	document.documentElement.dataset.theme = dark ? "dark" : "light";
-	return wanted;
-}
-
-function themeChoice() {
-	const wanted = applyTheme();
-	const choose = (event) => {
-		localStorage.setItem("theme", event.target.value);
-		applyTheme();
-	};
-	const options = ["system", "light", "dark"].map((name) => h("option", { value: name, selected: name === wanted }, `${name} theme`));
-	return h("select", { label: "Theme", change: choose }, options);
+	return (document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "system");
 }
 
 function drawHeader() {
 	const { segments } = current();
 	const isHere = (path) => (path[0] ?? "") === (segments[0] ?? "");
 	const tab = ([name, path]) => h("li", h("a", { href: href(path), "aria-current": isHere(path) && "page" }, name));
-	const forget = () => {
-		setToken("");
-		show();
+	const chooseZone = ({ target }) => {
+		setZone(target.value);
+		show(false);
+	};
+	const chooseTheme = ({ target }) => {
+		localStorage.setItem("theme", target.value);
+		applyTheme();
 	};
 	replace(document.getElementById("top"), h("div", { class: "bar" },
 		h("a.brand", { href: "#/" }, h("img", { src: "page/icon.svg", alt: "" }), "realm-ledger"),
 		h("nav", { label: "Views" }, h("ul", NAVIGATION.map(tab))),
-		h("div.prefs", zoneChoice(), themeChoice(), hasToken() && h("button", { click: forget }, "Forget token"))));
+		h("div.prefs", select({ label: "Time zone of everything shown", change: chooseZone }, zones(), zoneName()),
+			select({ label: "Theme", change: chooseTheme }, ["system", "light", "dark"].map((name) => [name, `${name} theme`]), applyTheme()),
+			hasToken() && button("Forget token", () => useToken("")))));
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
 document.querySelector(".skip").addEventListener("click", (event) => {
 	event.preventDefault();
 	document.getElementById("main").focus();

@@ -32,7 +32,6 @@ export async function hmac(key, ...parts) {
 	return new Uint8Array(await crypto.subtle.sign("HMAC", imported, joined(...parts)));
 }
 
-// Base64 with padding, in the one spelling.
 export function fromBase64(text) {
 	let raw;
 	try { raw = atob(text); } catch { throw new Invalid("not the one spelling of base64"); }
@@ -125,7 +124,7 @@ function isName(text) {
 	return text !== "" && !text.includes("+") && !/\p{White_Space}/u.test(text) && !isControl(text);
 }
 
-function hex(raw) {
+export function hex(raw) {
 	return [...raw].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -141,7 +140,6 @@ export async function parseKey(text) {
 	return { name, id, publicKey: raw.slice(1) };
 }
 
-// The checkpoint of a note that one of the keys signed.
 export async function openNote(note, keys) {
 	const end = note.lastIndexOf("\n\n");
 	const signatures = note.slice(end + 2);

@@ -1,73 +1,95 @@
 // Operate: an override, a policy, a link. First what it would change, then the command; the record appears when it is in
 // the log.
 
-import { ask, hasPostRoute } from "./api.js";
-import { h, link, replace } from "./dom.js";
+import { ask, path } from "./api.js";
+import { beforeAfter } from "./cards.js";
+import { button, card, field, h, link, note, replace, select } from "./dom.js";
 import { recordHref, tenantHref } from "./route.js";
+import { hex } from "./merkle.js";
 import { iso } from "./time.js";
-import { problemNote, tag } from "./words.js";
+import { freshnessNote, policyOf, problemNote } from "./words.js";
 
-const CLIENT = ["clientKey", "Client key", true], APP = ["appKey", "App key", true];
+const SHOWN = 50, ASK_MS = 2000, ROUNDS = 300;
+const CLIENT = ["clientKey", "Client key", true], APP = ["appKey", "App key", true], REALM = ["realm", "Realm", true];
 const TYPES = {
-	override: ["Override: pin an app to a realm, release it, or end its window", CLIENT, APP, ["action", "Action", true, ["PIN", "RELEASE", "FORGET"]], ["realm", "Realm (of a PIN)"]],
-	"policy-set": ["Policy: how long an app's realm is kept", APP, ["mode", "Mode", true, ["descriptor", "off", "indefinite", "days", "subscription"]], ["days", "Days (or days of grace)"]],
+	PIN: ["Override: pin an app to a realm", CLIENT, APP, REALM],
+	RELEASE: ["Override: release the pin", CLIENT, APP],
+	FORGET: ["Override: end the window", CLIENT, APP],
+	"policy-set": ["Policy: how long an app's realm is kept", APP, ["mode", "Mode", true, ["descriptor", "off", "indefinite", "days", "subscription"]], ["days", "Days, or days of grace"]],
 	continued: ["Link: an installation goes on from another one", CLIENT, APP, ["fromClientKey", "From client key", true], ["fromAppKey", "From app key", true], ["fromRealm", "From realm"]],
+	"product-moved": ["Product: where a tenant's product is now", CLIENT, ["productRealm", "Product realm", true]],
+	"data-located": ["Data: where an app's data was found", CLIENT, APP, REALM],
 };
 const SIGNED = [["actor", "Who orders it", true], ["reason", "Why", true]];
 
-function field([name, label, required, words], value) {
-	const input = words ? h("select", { name }, words.map((word) => h("option", { selected: word === value }, word))) : h("input", { name, required, value: value ?? "", plain: true });
-	return h("label", label, input);
+const newId = () => hex(crypto.getRandomValues(new Uint8Array(16)));
+
+function fieldOf([name, label, required, words], value) {
+	return words ? h("label", label, select({ name }, words, value)) : field(label, name, value, { required });
 }
 
-// A native event, as POST /v1/commands takes it.
 function eventOf(given, id) {
 	const { mode, days, ...event } = Object.fromEntries([...given].filter(([, value]) => value !== ""));
 	for (const name of Object.keys(event)) if (/realm$/i.test(name)) event[name] = event[name].toUpperCase();
-	if (mode) event.policy = { mode, ...(mode === "days" && { days: Number(days) }), ...(mode === "subscription" && { graceDays: Number(days) }) };
+	if (mode) event.policy = policyOf(`${mode}:${days}`) ?? { mode, days };
 	if (event.type === "continued") event.evidence = "operator";
+	if (/^[A-Z]/.test(event.type)) Object.assign(event, { type: "override", action: event.type });
 	return { id, time: iso(Date.now()), ...event };
 }
 
-const json = (value) => h("pre", { tabindex: 0 }, JSON.stringify(value ?? "nothing known", null, 2));
-
-function dryRunCard(answer, confirm) {
-	const pair = ({ clientKey, appKey, before, after }) => [h("p", `${clientKey ?? ""} ${appKey ?? ""}`), h("div.cards", h("div", h("h3", "Before"), json(before)), h("div", h("h3", "After"), json(after)))];
-	const changes = answer.changes ?? answer.installations ?? (answer.after ? [answer] : []);
-	return h("section.card", h("h2", "What it would change"), changes.length ? changes.map(pair) : json(answer), h("div.actions", confirm));
+function dryRunCard({ changes, changed, records, freshness }, confirm) {
+	const pair = ({ clientKey, appKey, before, after }) => [h("h3", link(tenantHref(clientKey), clientKey), `, ${appKey}`), beforeAfter(before, after, clientKey, appKey)];
+	const count = changed === 1 ? "1 installation" : `${changed.toLocaleString("en")} installations`;
+	return card("What it would change", freshnessNote(freshness), records && note("warn", "It is recorded already."),
+		h("p", changed ? `${count} would be shown otherwise${changed > SHOWN ? `; the first ${SHOWN}` : ""}. Nothing is recorded yet.` : "Nothing would be shown otherwise. It would be recorded all the same."),
+		changes.slice(0, SHOWN).map(pair), h("div.actions", confirm));
 }
 
-function submittedCard(answer, client) {
-	const tell = ({ seq, position }) => h("p.note.good", "Recorded: ", client && seq ? link(recordHref(client, seq), `record ${seq}`) : `position ${position}`);
-	return h("section.card", h("h2", "Submitted"), (answer.records ?? []).map(tell), client && h("p", link(tenantHref(client), client)), h("details", { open: !answer.records }, h("summary", "The answer"), json(answer)));
+function submittedCard({ records, pending }, { clientKey }) {
+	const tell = ({ topic, partition, position, seq }) => note("good", "Recorded: ", clientKey ? link(recordHref(clientKey, seq), `record ${seq}`) : `position ${position} of ${topic}/${partition}`);
+	return card("Submitted", records.map(tell), pending && note("warn", `On its way to ${pending.join(", ")}: it is asked for again until it is in the log.`), clientKey && h("p", link(tenantHref(clientKey), clientKey)));
+}
+
+// Why this view has no form, if it has none: asks for a command that is not there.
+async function refusal() {
+	try {
+		await ask(path`/v1/commands/${"-"}`, { clientKey: "-" });
+	} catch (failed) {
+		if (failed.code === "scope-missing") return note("warn", "This takes the scope operate, which this token does not have. Ask whoever runs this ledger for one that has.");
+		if (failed.code === "no-such-route") return note("warn", "This build takes no commands: events come from the lifecycle topic alone.");
+		if (failed.code !== "not-found") return problemNote(failed);
+	}
+	return undefined;
 }
 
 export async function operateView(parameters) {
-	const title = "Operate";
-	if (!(await hasPostRoute("/v1/commands"))) {
-		return { title, element: [h("h1", title), h("p.note", tag("not in this build", "warn"), " This page is read-only here, as there is no route /v1/commands. Events come from the lifecycle topic: ", h("code", "realm-ledger publish"), ".")] };
-	}
+	const title = "Operate", refused = await refusal();
+	if (refused) return { title, element: [h("h1", title), refused] };
 	const fields = h("div.cards"), result = h("div");
-	const type = h("select", { name: "type", change: () => draw() }, Object.entries(TYPES).map(([key, [name]]) => h("option", { value: key, selected: key === parameters.type }, name)));
-	const draw = () => replace(fields, [...TYPES[type.value].slice(1), ...SIGNED].map((one) => field(one, parameters[one[0]])));
+	const type = select({ name: "type", change: () => draw() }, Object.entries(TYPES).map(([key, [name]]) => [key, name]), parameters.type);
+	const draw = () => replace(fields, [...TYPES[type.value].slice(1), ...SIGNED].map((one) => fieldOf(one, parameters[one[0]])));
 	// The id makes it the same command however often it is sent.
-	let id = crypto.randomUUID();
-	const send = async (isDry) => {
-		const event = eventOf(new FormData(form), id);
+	let id = newId(), timer;
+	const follow = async (event, rounds = ROUNDS) => {
+		const { id: sent, clientKey, appKey } = event;
+		const answer = await ask(path`/v1/commands/${sent}`, clientKey ? { clientKey } : { appKey }).catch(() => undefined);
+		if (answer) replace(result, submittedCard(answer, event));
+		if ((!answer || answer.pending) && rounds > 0) timer = setTimeout(follow, ASK_MS, event, rounds - 1);
+	};
+	const send = async (event, isDry) => {
+		clearTimeout(timer);
 		try {
 			const answer = await ask("/v1/commands", { dryRun: isDry || undefined }, { body: event });
-			if (isDry) return replace(result, dryRunCard(answer, h("button.main", { type: "button", click: () => send(false) }, "Submit it")));
-			id = crypto.randomUUID();
-			return replace(result, submittedCard(answer, event.clientKey));
+			if (isDry) return replace(result, dryRunCard(answer, button("Submit it", () => send(event), { class: "main" })));
+			id = newId();
+			if (answer.pending) timer = setTimeout(follow, ASK_MS, event);
+			return replace(result, submittedCard(answer, event));
 		} catch (failed) {
 			return replace(result, problemNote(failed));
 		}
 	};
-	const submit = (event) => {
-		event.preventDefault();
-		send(true);
-	};
-	const form = h("form.card", { submit }, h("label", "What", type), fields, h("div.actions", h("button.main", "See what it would change")));
+	const form = h("form.card", { submit: () => send(eventOf(new FormData(form), id), true) }, h("label", "What", type), fields, h("div.actions", h("button.main", "See what it would change")));
 	draw();
-	return { title, element: [h("h1", title), h("p.soft", "Nothing is sent before you have seen what it would change. Your name is recorded."), form, result] };
+	const element = [h("h1", title), h("p.soft", "Nothing is sent before you have seen what it would change. Your name is recorded."), form, result];
+	return { title, element, stop: () => clearTimeout(timer) };
 }

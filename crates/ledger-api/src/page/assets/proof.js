@@ -1,7 +1,7 @@
-// The proof of one record: the tenant's bundle, checked in this browser, and this record's place in it.
+// Proofs: a bundle is verified in this browser, with keys that the reader gives.
 
-import { askText, path } from "./api.js";
-import { download, fact, h, replace } from "./dom.js";
+import { ask, path } from "./api.js";
+import { button, download, fact, h, note, progress, replace } from "./dom.js";
 import { when } from "./time.js";
 import { INVALID, VALID, verify } from "./verify.js";
 import { problemNote } from "./words.js";
@@ -9,48 +9,45 @@ import { problemNote } from "./words.js";
 // Kept while the page is open, as every record is proved with the same keys. They are public.
 let keysGiven = "";
 
-export function keysField(id) {
-	return h("textarea", { id, rows: 2, plain: true, placeholder: "realm.lifecycle/0+1a2b3c4d+AY…", value: keysGiven, input: (event) => { keysGiven = event.target.value; } });
+function verdictNote({ code, reason, records, clientKey, size, origin, shown }) {
+	if (code !== VALID) return note(code === INVALID ? "bad" : "warn", h("b", code === INVALID ? "Invalid: " : "Cannot be judged: "), reason);
+	return note("good", h("b", "Valid. "), `These are all ${records} records of ${clientKey} in the log ${origin} of ${size} leaves, unchanged`,
+		shown < records ? `; ${records - shown} of them without their content` : "", ". Whether the decisions follow from them was not checked here: realm-ledger verify does.");
 }
 
-export function keysIn(text) {
-	return text.split(/\s*\n\s*/).map((line) => line.trim()).filter((line) => line !== "");
-}
-
-export function verdictNote(verdict) {
-	if (verdict.code === VALID) {
-		const { records, clientKey, size, origin, shown } = verdict;
-		return h("p.note.good", { role: "alert" }, h("b", "Valid. "), `These are all ${records} records of ${clientKey} in the log ${origin} of ${size} leaves, unchanged`,
-			shown < records ? `; ${records - shown} of them without their content` : "", ". Whether the decisions follow from them was not checked here: realm-ledger verify does.");
-	}
-	const invalid = verdict.code === INVALID;
-	return h("p", { class: `note ${invalid ? "bad" : "warn"}`, role: "alert" }, h("b", invalid ? "Invalid: " : "Cannot be judged: "), verdict.reason);
-}
-
-function leaf(part) {
-	return h("dl", fact("Leaf", `${part.index} in the log`), fact("Line", part.entry),
-		fact("Path", h("details", h("summary", `${part.proof.length} hashes up to the root`), h("ol.mono", part.proof.map((hash) => h("li", hash))))));
-}
-
-export function proofPanel(client, seq) {
-	const result = h("div"), keys = keysField("proof-keys"), wait = h("progress", { hidden: true, max: 1, value: 0, label: "Verified so far" });
-	const prove = async (event) => {
-		event.preventDefault();
+// A form with keys. `read` gives the text of a bundle and a pinned note, `found` what is shown beside the verdict.
+export function verifier({ submit, read, found }, ...fields) {
+	const result = h("div.pile", { role: "status" }), wait = progress("Verified so far");
+	const keys = h("textarea", { rows: 2, plain: true, placeholder: "realm.lifecycle/0+1a2b3c4d+AY…", value: keysGiven, input: () => { keysGiven = keys.value; } });
+	const run = async () => {
 		wait.hidden = false;
 		replace(result);
 		try {
-			const text = await askText(path`/v1/tenants/${client}/proof`);
-			const verdict = await verify(text, keysIn(keys.value), undefined, (done, total) => { wait.value = done / total; });
-			const line = text.split("\n").filter((one) => one.startsWith('{"type":"record"')).map((one) => JSON.parse(one)).find((part) => JSON.parse(part.entry).n === seq);
-			const save = () => download(`${client}.bundle`, "application/x-ndjson", [text]);
-			replace(result, verdictNote(verdict), verdict.code === VALID && h("p", `Record ${seq} is among them. Sealed at `, when(verdict.sealedAt), "."), line ? leaf(line) : h("p.note.warn", "This record is newer than the last checkpoint: ask again in a minute."),
-				h("p", h("button", { type: "button", click: save }, "Save the bundle")));
+			const { text, pinned } = await read();
+			const lines = keys.value.split("\n").map((line) => line.trim()).filter(Boolean);
+			const verdict = text === undefined ? { code: INVALID, reason: "it is not UTF-8" } : await verify(text, lines, pinned, (done, total) => { wait.value = done / total; });
+			replace(result, verdictNote(verdict), found(verdict, text));
 		} catch (failed) {
 			replace(result, problemNote(failed));
 		}
 		wait.hidden = true;
 	};
-	return h("form.card.noprint", { label: "Proof", submit: prove }, h("h2", "Proof"),
-		h("p.soft.small", "The bundle is checked in this browser. The verifier key has to come from the operator by another way than this page, or it proves nothing: ", h("code", "realm-ledger keys show"), "."),
-		h("label", { for: "proof-keys" }, "Verifier keys, one a line"), keys, h("div.actions", h("button.main", "Prove this record")), wait, result);
+	return h("form.card.noprint", { submit: run }, fields[0], h("label", "Verifier keys, one a line", keys), fields.slice(1), h("div.actions", h("button.main", submit)), wait, result);
+}
+
+function leaf({ index, entry, proof }) {
+	return h("dl", fact("Leaf", `${index} in the log`), fact("Line", entry),
+		fact("Path", h("details", h("summary", `${proof.length} hashes up to the root`), h("ol.mono", proof.map((hash) => h("li", hash))))));
+}
+
+export function proofPanel(client, seq) {
+	const read = async () => ({ text: await (await ask(path`/v1/tenants/${client}/proof`, {}, { accept: "*/*" })).text() });
+	const found = (verdict, text) => {
+		const part = text.split("\n").filter((one) => one.startsWith('{"type":"record"')).map((one) => JSON.parse(one)).find(({ entry }) => JSON.parse(entry).n === seq);
+		return [verdict.code === VALID && h("p", `Record ${seq} is among them. Sealed at `, when(verdict.sealedAt), "."),
+			part ? leaf(part) : note("warn", "This record is newer than the last checkpoint: ask again in a minute."),
+			h("p", button("Save the bundle", () => download(`${client}.bundle`, "application/x-ndjson", [text])))];
+	};
+	return verifier({ submit: "Prove this record", read, found }, [h("h2", "Proof"),
+		h("p.soft.small", "The bundle is checked in this browser. The verifier key has to come from the operator by another way than this page, or it proves nothing: ", h("code", "realm-ledger keys show"), ".")]);
 }

@@ -1,11 +1,11 @@
 // Refused messages: kept, redacted, with the reason.
 
 import { ask, path } from "./api.js";
-import { fact, h, link } from "./dom.js";
+import { fact, h, json, link } from "./dom.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
 import { column } from "./table.js";
-import { freshnessNote } from "./words.js";
+import { freshnessNote, sourceText } from "./words.js";
 
 const nameOf = (item) => `${item.topic}/${item.partition}/${item.seq}`;
 const itemHref = (item) => href(["quarantine", item.topic, item.partition, item.seq]);
@@ -32,14 +32,13 @@ function bodyText(body) {
 export async function quarantineItemView(topic, partition, seq) {
 	const { item, freshness } = await ask(path`/v1/quarantine/${topic}/${partition}/${seq}`);
 	const name = `${topic}/${partition}/${seq}`;
-	const source = item.source ? `${item.source.name}/${item.source.partition}/${item.source.offset ?? item.source.line}` : "";
 	const element = [
 		h("h1", `Refused message ${name}`), freshnessNote(freshness),
 		h("section.card", h("dl", {},
 			fact("Reason", item.reason), fact("Field", h("code", item.path ?? "none")),
 			fact("Expected", item.detail), fact("Key", item.key ? link(tenantHref(item.key), item.key) : "none"),
-			fact("Recorded", item.recordedAt ? when(item.recordedAt) : "unknown"), fact("Source", source)),
-			h("h2", "What is kept of it"), h("pre", { tabindex: 0 }, bodyText(item.body))),
+			fact("Recorded", item.recordedAt ? when(item.recordedAt) : "unknown"), fact("Source", item.source ? sourceText(item.source) : "unknown")),
+			h("h2", "What is kept of it"), json(bodyText(item.body))),
 		h("p.soft", "The producer sends it again, corrected; or an operator retries it with ", h("code", "realm-ledger quarantine retry"), "."),
 		h("p", link(href(["list", "quarantine"]), "All refused messages")),
 	];

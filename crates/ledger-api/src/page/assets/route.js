@@ -1,13 +1,13 @@
 // Where the page is: the fragment of the URL, "#/tenant/acme?at=…". A fragment never leaves the browser, so no client key
 // is in a server's log because someone looked at a page; and every view can be bookmarked.
 
+export function query(parameters) {
+	const given = Object.entries(parameters ?? {}).filter(([, value]) => (value ?? "") !== "");
+	return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
 export function href(segments, parameters) {
-	const query = new URLSearchParams();
-	for (const [name, value] of Object.entries(parameters ?? {})) {
-		if (value !== undefined && value !== null && value !== "") query.set(name, value);
-	}
-	const text = query.toString();
-	return `#/${segments.map((segment) => encodeURIComponent(segment)).join("/")}${text ? `?${text}` : ""}`;
+	return `#/${segments.map(encodeURIComponent).join("/")}${query(parameters)}`;
 }
 
 export function current() {

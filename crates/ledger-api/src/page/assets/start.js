@@ -1,70 +1,47 @@
 // The start: search, what needs attention, and how fresh the shards are.
 
-import { ask, askAnyway, pages } from "./api.js";
-import { h, link, replace } from "./dom.js";
-import { go, href } from "./route.js";
+import { ask } from "./api.js";
+import { card, h, link, replace } from "./dom.js";
+import { counted, searchForm } from "./lists.js";
+import { href } from "./route.js";
 import { table } from "./table.js";
 import { DAY, iso } from "./time.js";
 import { problemNote, tag } from "./words.js";
 
 const SHARDS_MS = 5000, COUNTS_EVERY = 3, MOST = 1000;
 
-const rowsOf = (answer) => answer.installations;
-const count = (path, parameters, rows = rowsOf) => async () => {
-	const { rows: all, more, refused } = await pages(path, parameters(), rows, MOST);
-	return { count: all.length + refused.length, more };
-};
-
 // An anomaly has no time of its own: what is counted is by how much each installation's number grew.
 async function anomaliesOfTheWeek() {
-	const then = await pages("/v1/installations", { anomalous: true, at: iso(Date.now() - 7 * DAY) }, rowsOf, MOST);
-	const now = await pages("/v1/installations", { anomalous: true }, rowsOf, MOST);
+	const [then, now] = await Promise.all([{ at: iso(Date.now() - 7 * DAY) }, {}].map((asked) => counted("anomalies", asked, MOST)));
 	const key = ({ clientKey, appKey }) => `${clientKey}\n${appKey}`;
 	const before = new Map(then.rows.map((row) => [key(row), row.anomalyCount]));
 	const grown = now.rows.reduce((sum, row) => sum + Math.max(0, row.anomalyCount - (before.get(key(row)) ?? 0)), 0);
 	return { count: grown, more: now.more || then.more };
 }
 
-const COUNTS = [
-	["installations", "Installations", {}, count("/v1/installations", () => ({}))],
-	["drift", "Drift", {}, count("/v1/installations", () => ({ drift: true })), true],
-	["split-brain", "Split brain", {}, count("/v1/installations", () => ({ splitBrain: true })), true],
-	["windows", "Closing within 7 days", { within: 7 }, count("/v1/installations", () => ({ windowClosingBefore: iso(Date.now() + 7 * DAY) })), true],
-	["migrations", "Overdue migrations", { overdue: true }, count("/v1/migrations", () => ({ overdue: true })), true],
-	["anomalies", "Anomalies of the last week", {}, anomaliesOfTheWeek, true],
-	["quarantine", "Refused messages", {}, count("/v1/quarantine", () => ({}), (answer) => answer.items), true],
-];
-
-export function searchForm(text) {
-	const input = h("input", { type: "search", name: "q", value: text ?? "", placeholder: "acme.atlassian.net", plain: true, required: true, label: "Search", "aria-describedby": "searched" });
-	const search = (event) => {
-		event.preventDefault();
-		go(["search"], { q: input.value.trim() });
-	};
-	return h("form.card", { role: "search", submit: search },
-		h("div.search", input, h("button.main", "Search")),
-		h("p", { id: "searched", class: "small soft" }, "Searches client keys by how they begin, and site hosts, entitlement ids and installation ids as a whole."));
+async function countOf(name, parameters) {
+	if (name === "anomalies") return anomaliesOfTheWeek();
+	const { rows, more, refused } = await counted(name, parameters, MOST);
+	return { count: rows.length + refused.length, more };
 }
 
-function countTile([list, name, parameters, , attention]) {
-	const number = h("b", { "data-count": list }, "…");
-	const tile = link(href(["list", list], parameters), number, h("span", name));
-	return { tile: h("li", tile), number, link: tile, attention };
-}
+const COUNTS = [["installations", "Installations"], ["drift", "Drift"], ["split-brain", "Split brain"], ["windows", "Closing within 7 days", { within: 7 }], ["migrations", "Overdue migrations", { overdue: true }],
+	["anomalies", "Anomalies of the last week"], ["quarantine", "Refused messages"]];
 
-async function drawCounts(tiles) {
-	for (const [at, [, , , read]] of COUNTS.entries()) {
-		const { number, link, attention } = tiles[at];
+function countTile([list, name, parameters = {}]) {
+	const number = h("b", { "data-count": list }, "…"), tile = link(href(["list", list], parameters), number, h("span", name));
+	const draw = async () => {
 		try {
-			const { count, more } = await read();
+			const { count, more } = await countOf(list, parameters);
 			number.textContent = `${count.toLocaleString("en")}${more ? "+" : ""}`;
-			link.title = more ? "There are more; so many were counted." : "";
-			link.classList.toggle("attention", attention === true && count > 0);
+			tile.title = more ? "There are more; so many were counted." : "";
+			tile.classList.toggle("attention", list !== "installations" && count > 0);
 		} catch (failed) {
 			number.textContent = failed.code === "scope-missing" ? "–" : "?";
-			link.title = failed.message;
+			tile.title = failed.message;
 		}
-	}
+	};
+	return { tile, draw };
 }
 
 const PHASES = { LIVE: "good", CATCHING_UP: "warn", IDLE: "warn", HALTED: "bad" };
@@ -79,7 +56,7 @@ const COLUMNS = [
 
 async function drawShards(element) {
 	try {
-		const { body } = await askAnyway("/readyz");
+		const body = await ask("/readyz", {}, { anyway: true });
 		if (!body.shards) throw new Error(body.detail ?? "there is no answer from /readyz");
 		const ready = body.ready ? tag("ready", "good") : [tag("not ready", "bad"), " ", body.detail];
 		replace(element, h("p", ready), body.shards.length > 0 && table(COLUMNS, body.shards, { caption: "Shards" }));
@@ -95,8 +72,8 @@ export async function startView() {
 	const element = [
 		h("h1", "Where is this customer's data?"),
 		searchForm(),
-		h("ul.counts", { label: "What there is, and what needs attention" }, tiles.map(({ tile }) => tile)),
-		h("section.card", { label: "Shards" }, h("h2", "Shards"), shards, h("p.small.soft", "Read again every 5 seconds.")),
+		h("ul.counts", { label: "What there is, and what needs attention" }, tiles.map(({ tile }) => h("li", tile))),
+		card("Shards", shards, h("p.small.soft", "Read again every 5 seconds.")),
 	];
 	let seen, round = 0, busy = false;
 	// Shards every five seconds; counts only when something was recorded, as they read lists.
@@ -106,7 +83,7 @@ export async function startView() {
 		const found = await drawShards(shards);
 		if (seen !== found && round++ % COUNTS_EVERY === 0) {
 			seen = found;
-			await drawCounts(tiles);
+			for (const { draw } of tiles) await draw();
 		}
 		busy = false;
 	};

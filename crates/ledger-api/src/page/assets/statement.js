@@ -1,12 +1,13 @@
 // A statement for a customer, made to be printed: where the data of each app is and was, and what that rests on.
 
 import { ask, path } from "./api.js";
-import { fact, h, link } from "./dom.js";
+import { installationFacts } from "./cards.js";
+import { button, card, fact, h, json, link } from "./dom.js";
 import { History } from "./history.js";
 import { tenantHref } from "./route.js";
 import { table } from "./table.js";
 import { when, zoneName } from "./time.js";
-import { PINNED_BY, STATUS, chip, freshnessNote, problemNote, windowText } from "./words.js";
+import { chip, freshnessNote, problemNote } from "./words.js";
 
 const NAMES = { installed: "installed", window: "uninstalled, window open", gone: "uninstalled" };
 const untilOf = ({ kind, to }) => (to < Date.now() ? when(to) : kind === "window" && to < Infinity ? [when(to), ", if it stays uninstalled"] : "today");
@@ -18,13 +19,11 @@ const PAST = [
 	{ name: "Record", number: true, cell: (bar) => bar.seq },
 ];
 
-function appSection(installation, lane) {
-	const { appKey, pinnedRealm, pinnedSince, pinnedBy, status, productRealm, dataRealm, window } = installation;
-	const until = window?.state === "OPEN" ? windowText(window) : status === "INSTALLED" ? "as long as it is installed" : "no window is open";
-	return h("section.card", h("div.head", h("h2", appKey), chip(pinnedRealm, true)),
-		h("dl", fact("Pinned to", chip(pinnedRealm), pinnedSince && [" since ", when(pinnedSince)], pinnedBy && ` (${PINNED_BY[pinnedBy]})`), fact("Status", STATUS[status]), fact("It stays there", until),
-			productRealm && [fact("Product", chip(productRealm))], dataRealm && [fact("Data, as the partner located it", chip(dataRealm))]),
-		lane instanceof Error ? problemNote(lane) : lane && [h("h3", "Where it was"), lane.bars.some((bar) => bar.doubtful) && h("p.small", "Some of these were corrected by events that came later; the records tell which."), table(PAST, lane.bars.filter((bar) => bar.from < Date.now()), { caption: `Where ${appKey} was` })]);
+function appSection(installation, lane, client) {
+	const { appKey, pinnedRealm } = installation;
+	const past = (made) => table(PAST, [...made.bars, ...made.gone].filter((bar) => bar.from < Date.now()).sort((a, b) => a.from - b.from), { caption: `Where ${appKey} was` });
+	return card([appKey, chip(pinnedRealm, true)], installationFacts(installation, undefined, client), h("h3", "Where it was"),
+		lane instanceof Error ? problemNote(lane) : lane && [lane.bars.some((bar) => bar.doubtful) && h("p.small", "Some of these were corrected by events that came later; the records tell which."), past(lane)]);
 }
 
 async function historyOf(client) {
@@ -37,7 +36,7 @@ async function historyOf(client) {
 
 function restsOn(checkpoint, shard) {
 	if (!checkpoint) return h("p", "No checkpoint of this log is signed yet.");
-	return [h("dl", fact("Log", checkpoint.origin), fact("Checkpoint", `${checkpoint.size} leaves; the last record read is at ${shard.position}`), fact("Root", checkpoint.rootHash)), h("pre", { tabindex: 0 }, checkpoint.note)];
+	return [h("dl", fact("Log", checkpoint.origin), fact("Checkpoint", `${checkpoint.size} leaves; the last record read is at ${shard.position}`), fact("Root", checkpoint.rootHash)), json(checkpoint.note)];
 }
 
 export async function statementView(client) {
@@ -45,10 +44,10 @@ export async function statementView(client) {
 		ask(path`/v1/tenants/${client}`), ask("/v1/checkpoints").catch((failed) => ({ failed })), historyOf(client).catch((failed) => ({ failed }))]);
 	const [shard] = freshness, checkpoint = signed.checkpoints?.find((one) => one.topic === shard.topic && one.partition === shard.partition);
 	const element = h("article", { class: "sheet" },
-		h("div.head", h("h1", "Statement of data residency"), h("button.main.noprint", { type: "button", click: () => print() }, "Print")),
+		h("div.head", h("h1", "Statement of data residency"), button("Print", () => print(), { class: "main noprint" })),
 		h("dl", fact("Customer (client key)", link(tenantHref(client), client)), fact("Made at", when(Date.now()), ` (times are in ${zoneName()})`)),
 		freshnessNote(freshness),
-		installations.length ? installations.map((one) => appSection(one, lanes.failed ?? lanes.find((lane) => lane.app === one.appKey))) : h("p", "No app of this ledger is known there."),
-		h("section.card", h("h2", "What this rests on"), signed.failed ? problemNote(signed.failed) : restsOn(checkpoint, shard), h("p.small", "Whoever has this log's verifier key can check all records of this client key without this server: realm-ledger prove, realm-ledger verify.")));
+		installations.length ? installations.map((one) => appSection(one, lanes.failed ?? lanes.find((lane) => lane.app === one.appKey), client)) : h("p", "No app of this ledger is known there."),
+		card("What this rests on", signed.failed ? problemNote(signed.failed) : restsOn(checkpoint, shard), h("p.small", "Whoever has this log's verifier key can check all records of this client key without this server: realm-ledger prove, realm-ledger verify.")));
 	return { title: `Statement of ${client}`, element };
 }

@@ -1,33 +1,37 @@
 // Tables: a plain one that becomes a list on a narrow screen, and one for any number of rows that draws only what is seen.
 
-import { download, h, replace } from "./dom.js";
+import { button, download, downloadLines, h, replace, scrolled } from "./dom.js";
 
 // `text` is what is exported and sorted by, `cell` what is shown.
 export function column(name, text, cell = text, more) {
 	return { name, text, cell, ...more };
 }
 
+// What is in a cell stands together beside its name on a narrow screen.
+function cellOf(column, row) {
+	const made = [column.cell(row)].flat(Infinity).filter((part) => (part ?? false) !== false);
+	return h("td", { class: column.number && "num", "data-name": column.name }, made.length > 0 && h("div", made));
+}
+
 export function table(columns, rows, { caption, sorted, onSort } = {}) {
 	const head = (column) => {
 		const direction = sorted?.name === column.name ? (sorted.down ? "descending" : "ascending") : undefined;
 		const arrow = direction ? (sorted.down ? " ▾" : " ▴") : "";
-		const name = onSort ? h("button", { type: "button", click: () => onSort(column) }, column.name + arrow) : column.name;
+		const name = onSort ? button(column.name + arrow, () => onSort(column)) : column.name;
 		return h("th", { scope: "col", class: column.number && "num", "aria-sort": direction }, name);
 	};
-	const line = (row) => h("tr", columns.map((column) => h("td", { class: column.number && "num", "data-name": column.name }, column.cell(row))));
-	return h("div.scroll", { tabindex: 0, role: "region", label: `Table: ${caption}` },
-		h("table.stack", h("caption.unseen", caption),
+	const line = (row) => h("tr", columns.map((column) => cellOf(column, row)));
+	return scrolled(`Table: ${caption}`, h(columns.length > 3 ? "table.stack" : "table", h("caption.unseen", caption),
 			h("thead", h("tr", columns.map(head))), h("tbody", rows.map(line))));
 }
 
-const ROW = 35;
+const ROW = 35, SEEN = 12, AHEAD = 12;
 
 // Rows are of one height; those outside of the view are two empty rows of the right height.
 export class VirtualTable {
 	constructor(columns, caption) {
-		this.columns = columns;
-		this.rows = [];
-		this.body = h("tbody");
+		Object.assign(this, { columns, rows: [], top: 0, body: h("tbody") });
+		this.pads = [0, 1].map(() => h("tr.pad", { "aria-hidden": "true" }, h("td", { colspan: columns.length })));
 		const head = columns.map(({ name, width }) => {
 			const th = h("th", { scope: "col" }, name);
 			if (width) th.style.width = width;
@@ -37,34 +41,34 @@ export class VirtualTable {
 		this.element = h("div.virtual", { tabindex: 0, role: "region", label: caption, scroll: () => this.schedule() }, this.inner);
 	}
 
-	show(rows) {
-		this.rows = rows;
+	// Cells of another `stamp` are others, though the rows are the same.
+	show(rows, stamp) {
+		Object.assign(this, { rows, first: undefined, seen: this.stamp === stamp ? this.seen : undefined, stamp });
 		this.inner.setAttribute("aria-rowcount", rows.length + 1);
-		this.first = undefined;
 		this.draw();
 	}
 
 	schedule() {
 		this.frame ??= requestAnimationFrame(() => {
 			this.frame = undefined;
+			this.top = this.element.scrollTop;
 			this.draw();
 		});
 	}
 
 	draw() {
-		const seen = Math.ceil((this.element.clientHeight || 420) / ROW), ahead = 12;
-		const wanted = Math.max(0, Math.floor(this.element.scrollTop / ROW) - ahead);
-		const first = Math.min(wanted - (wanted % 4), Math.max(0, this.rows.length - 1));
+		const wanted = Math.max(0, Math.floor(this.top / ROW) - AHEAD);
+		const first = Math.max(0, Math.min(wanted - (wanted % 4), this.rows.length - SEEN));
 		if (first === this.first) return;
 		this.first = first;
-		const last = Math.min(this.rows.length, first + seen + 2 * ahead + 4);
-		const pad = (rows) => {
-			const cell = h("td", { colspan: this.columns.length });
-			cell.style.height = `${rows * ROW}px`;
-			return rows > 0 && h("tr.pad", { "aria-hidden": "true" }, cell);
-		};
+		const last = Math.min(this.rows.length, first + SEEN + 2 * AHEAD + 4), seen = this.rows.slice(first, last), before = this.seen;
 		const line = (row, at) => h("tr", { "aria-rowindex": first + at + 2 }, this.columns.map((column) => h("td", column.cell(row))));
-		replace(this.body, pad(first), this.rows.slice(first, last).map(line), pad(this.rows.length - last));
+		if (seen.length !== before?.length || seen.some((row, at) => row !== before[at])) replace(this.body, this.pads[0], seen.map(line), this.pads[1]);
+		this.seen = seen;
+		for (const [at, rows] of [first, this.rows.length - last].entries()) {
+			this.pads[at].hidden = rows <= 0;
+			this.pads[at].firstChild.style.height = `${rows * ROW}px`;
+		}
 	}
 }
 
@@ -80,6 +84,5 @@ export function exportButtons(name, columns, rows) {
 		const lines = [columns.map((column) => quoted(column.name)), ...rows().map((row) => columns.map((column) => quoted(column.text(row))))];
 		download(`${name}.csv`, "text/csv", [lines.map((line) => line.join(",")).join("\r\n"), "\r\n"]);
 	};
-	const ndjson = () => download(`${name}.ndjson`, "application/x-ndjson", rows().map((row) => `${JSON.stringify(row)}\n`));
-	return [h("button", { type: "button", click: csv }, "CSV"), h("button", { type: "button", click: ndjson }, "NDJSON")];
+	return [button("CSV", csv), button("NDJSON", () => downloadLines(name, rows()))];
 }

@@ -3,7 +3,7 @@
 import { ask, lines, path } from "./api.js";
 import { AsOf } from "./asof.js";
 import { Cards } from "./cards.js";
-import { debounced, download, h, link, replace } from "./dom.js";
+import { button, card, downloadLines, h, link, note, replace } from "./dom.js";
 import { History } from "./history.js";
 import { current, href, keep, recordHref, tenantHref } from "./route.js";
 import { VirtualTable } from "./table.js";
@@ -11,7 +11,7 @@ import { Timeline, wholeRange } from "./timeline.js";
 import { iso, parse, when } from "./time.js";
 import { changeText, eventTitle, freshnessNote, problemNote, tag } from "./words.js";
 
-const REFRESH_MS = 5000, MOVED_MS = 50;
+const REFRESH_MS = 5000;
 
 const LEGEND = [["I", "install"], ["U", "uninstall"], ["M", "migration"], ["O", "override"], ["!", "anomaly"], ["↺", "late or correcting"], ["P", "product moved"], ["D", "data located"], ["L", "link"], ["S", "subscription"], ["12", "so many records: zoom in"]];
 
@@ -21,9 +21,8 @@ class TenantPage {
 		this.history = new History();
 		this.range = { from: parse(parameters.from), to: parse(parameters.to) };
 		this.asOf = new AsOf(parameters, () => this.moved());
-		this.reload = debounced(MOVED_MS, () => this.loadState());
 		this.cards = new Cards(client);
-		this.timeline = new Timeline(client, { onRange: (range, isAll) => keepRange(range, isAll), parameters: () => this.asOf.parameters() });
+		this.timeline = new Timeline(client, { onRange: (range, isAll) => keepRange(range, isAll), parameters: () => this.known() });
 		this.rows = new VirtualTable(this.columns(), `History of ${client}`);
 		this.note = h("div");
 		this.problem = h("div");
@@ -32,59 +31,70 @@ class TenantPage {
 	}
 
 	columns() {
-		const number = (record) => link(recordHref(this.client, record.seq, this.asOf.parameters()), `${record.seq}`);
+		const number = (record) => link(recordHref(this.client, record.seq, this.known()), `${record.seq}`);
 		const change = (record) => (record.changes ?? []).map((one) => changeText(one)).join("; ") || "nothing";
 		return [
-			{ name: "Record", width: "5rem", cell: number },
-			{ name: "Happened", width: "11.5rem", cell: (record) => when(record.event.time) },
-			{ name: "App", width: "13rem", cell: (record) => record.event.appKey ?? "all apps" },
-			{ name: "Event", width: "13rem", cell: (record) => [eventTitle(record.event), record.overtaken && [" ", tag("late", "warn")]] },
-			{ name: "What it changed", cell: (record) => h("span", { title: change(record) }, change(record)) },
-			{ name: "Recorded", width: "11.5rem", cell: (record) => when(record.recordedAt) },
+			{ name: "Record", width: "4.5rem", cell: number },
+			{ name: "Happened", width: "11.5rem", cell: ({ event }) => event && when(event.time) },
+			{ name: "App", width: "12.5rem", cell: ({ event }) => (event ? (event.appKey ?? "all apps") : h("i.soft", "not granted")) },
+			{ name: "Event", width: "13.5rem", cell: ({ event, overtaken }) => event && [eventTitle(event), overtaken && [" ", tag("late", "warn")]] },
+			{ name: "What it changed", cell: (record) => record.event && h("span", { title: change(record) }, change(record)) },
+			{ name: "Recorded", width: "11.5rem", cell: ({ recordedAt }) => recordedAt && when(recordedAt) },
 		];
+	}
+
+	known() {
+		return { knownAt: this.asOf.parameters().knownAt };
 	}
 
 	element() {
 		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map(([letter, name]) => h("li", h("b", letter), ` ${name}`)),
 			h("li", "hatched: a window in which it would come back"), h("li", "dotted: now"));
+		this.ofLog = [
+			card(["Timeline", this.timeline.controls], this.timeline.element, this.timeline.hint, letters),
+			card(["The same as a table", this.count], this.rows.element)];
 		return [
 			h("div.head", h("h1", this.client), h("div", { class: "actions noprint" },
 				h("a.button", { href: href(["tenant", this.client, "statement"]) }, "Statement"),
-				h("button", { type: "button", click: () => this.downloadLog() }, "Log (NDJSON)"),
+				button("Log (NDJSON)", () => this.downloadLog()),
 				h("a.button", { href: href(["operate"], { clientKey: this.client }) }, "Operate"))),
 			this.note, this.problem,
 			h("section.card", { label: "Moment" }, this.asOf.element),
 			this.cards.element,
-			h("section.card", { label: "Timeline" },
-				h("div.head", h("h2", "Timeline"), this.timeline.controls), this.timeline.element, this.timeline.hint, letters),
-			h("section.card", { label: "History" },
-				h("div.head", h("h2", "The same as a table"), this.count), this.rows.element),
+			this.ofLog,
 		];
 	}
 
-	moved() {
-		keep(this.asOf.parameters());
-		this.drawHistory();
-		this.reload();
+	// One question at a time; what was moved to meanwhile is asked next.
+	async moved() {
+		this.drawLanes();
+		this.isStale = true;
+		if (this.asking) return;
+		this.asking = true;
+		while (this.isStale) {
+			this.isStale = false;
+			if (this.abort.signal.aborted) return;
+			keep(this.asOf.parameters());
+			await this.loadState();
+		}
+		this.asking = false;
 	}
 
 	// What the ledger answers for the moment, and where other knowledge is asked for, what it knows now.
 	async loadState() {
 		const asked = this.asOf.parameters(), of = path`/v1/tenants/${this.client}`;
-		const mine = (this.asking = (this.asking ?? 0) + 1);
 		try {
 			const [then, now] = await Promise.all([ask(of, asked), asked.knownAt ? ask(of, { at: asked.at }) : undefined]);
-			if (mine !== this.asking) return;
 			replace(this.problem, freshnessNote(then.freshness));
 			this.cards.show(then.installations, now?.installations, asked);
 			this.installations = then.installations;
 			replace(this.note, this.asOf.isPast() && this.pastNote(then.installations, now?.installations));
-			this.drawHistory();
+			this.drawRows();
+			this.drawLanes();
 		} catch (failed) {
-			if (mine !== this.asking) return;
 			if (failed.status === 404 && this.asOf.isPast()) {
 				replace(this.problem);
-				replace(this.note, h("p.note", "At that moment nothing was known of this tenant."));
+				replace(this.note, note("", "At that moment nothing was known of this tenant."));
 				this.cards.show([], undefined, asked);
 			} else replace(this.problem, problemNote(failed));
 		}
@@ -93,7 +103,7 @@ class TenantPage {
 	pastNote(then, now) {
 		const key = (list) => JSON.stringify(list.map(({ appKey, pinnedRealm, pinnedSince, status, window }) => [appKey, pinnedRealm, pinnedSince, status, window?.end]));
 		const differs = now && key(then) !== key(now);
-		return h("p", { class: `note ${differs ? "warn" : ""}` }, "You are looking at the past. ",
+		return note(differs ? "warn" : "", "You are looking at the past. ",
 			now && (differs ? [h("b", "What is known now differs"), " from what was known then: see the marks. "] : "What is known now is the same. "),
 			link(tenantHref(this.client), "Back to now"));
 	}
@@ -107,29 +117,30 @@ class TenantPage {
 		} catch (failed) {
 			if (failed.name === "AbortError") return;
 			this.logFailed = true;
-			replace(this.count, problemNote(failed));
+			replace(this.problem, failed.code === "scope-missing" ? note("warn", "Its history is read from the log, which takes the scope audit; this token does not have it.") : problemNote(failed));
+			for (const section of this.ofLog) section.hidden = !this.history.records.length;
 		}
 	}
 
 	drawHistory() {
-		const knownAt = this.asOf.known.value, at = this.asOf.at.value;
-		const { lanes, doubtful } = this.history.lanes(knownAt);
-		const extent = this.history.extent(), now = Date.now();
-		this.asOf.span(extent);
-		this.markOverdue(lanes);
-		const all = wholeRange(lanes, extent, now), { from, to } = this.range;
-		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at, now });
-		const rows = this.history.known(knownAt).filter((record) => at === undefined || record.ms <= at);
-		this.rows.show(rows);
-		if (!this.logFailed) replace(this.count, `${rows.length.toLocaleString("en")} records, in the order of arrival`);
-		this.settle(doubtful, knownAt);
+		this.drawLanes();
+		this.drawRows();
 	}
 
-	markOverdue(lanes) {
-		for (const { appKey, migration } of this.installations ?? []) {
-			const span = migration && lanes.find((lane) => lane.app === appKey)?.spans.findLast?.((span) => span.kind === "migration" && span.to === Infinity);
-			if (span) span.overdue = migration.overdue;
-		}
+	drawRows() {
+		const knownAt = this.asOf.known.value, at = this.asOf.at.value;
+		const rows = this.history.known(knownAt).filter((record) => at === undefined || record.ms <= at);
+		this.rows.show(rows, knownAt);
+		if (!this.logFailed) replace(this.count, `${rows.length.toLocaleString("en")} records, in the order of arrival`);
+	}
+
+	drawLanes() {
+		const knownAt = this.asOf.known.value, { lanes, doubtful } = this.history.lanes(knownAt);
+		const extent = this.history.extent(), now = Date.now();
+		this.asOf.span(extent);
+		const all = wholeRange(lanes, extent, now), { from, to } = this.range;
+		this.timeline.show(lanes, { all, range: from < to ? { from, to } : undefined, at: this.asOf.at.value, now, overdue: (this.installations ?? []).filter(({ migration }) => migration?.overdue).map(({ appKey }) => appKey).join() });
+		this.settle(doubtful, knownAt);
 	}
 
 	async settle(doubtful, knownAt) {
@@ -143,11 +154,8 @@ class TenantPage {
 	async downloadLog() {
 		const all = [];
 		try {
-			const asked = this.asOf.parameters();
-			for await (const objects of lines(path`/v1/tenants/${this.client}/log`, asked)) {
-				for (const object of objects) if (object.seq) all.push(`${JSON.stringify(object)}\n`);
-			}
-			download(`${this.client}.ndjson`, "application/x-ndjson", all);
+			for await (const objects of lines(path`/v1/tenants/${this.client}/log`, this.asOf.parameters())) all.push(...objects.filter((object) => object.seq));
+			downloadLines(this.client, all);
 		} catch (failed) {
 			replace(this.problem, problemNote(failed));
 		}
@@ -160,7 +168,7 @@ class TenantPage {
 		try {
 			const { records } = await ask(path`/v1/tenants/${this.client}/log`, { fromSeq: (this.history.records.at(-1)?.seq ?? 0) + 1, limit: 1 }, { signal: this.abort.signal });
 			if (records.length) await Promise.all([this.loadLog(), this.loadState()]);
-			else this.timeline.schedule();
+			else this.drawLanes();
 		} catch { /* The next round asks again. */ }
 		this.refreshing = false;
 	}

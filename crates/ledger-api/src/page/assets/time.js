@@ -89,13 +89,8 @@ export function when(given, short) {
 	return h("time", { datetime: iso(ms), title: `${iso(ms)} (UTC)` }, text);
 }
 
-// For <input type="datetime-local">, in the zone.
-export function toInput(ms) {
-	return new Date(wall(ms)).toISOString().slice(0, 19);
-}
-
 export function fromInput(text) {
-	const clock = parse(text && `${text}Z`);
+	const clock = parse(`${text.trim().replace(" ", "T")}Z`);
 	return clock === undefined ? undefined : fromWall(clock);
 }
 
@@ -109,24 +104,13 @@ export function duration(ms) {
 
 // [instant, label] of a time axis with at most `most` labels, on round wall clock times of the zone.
 export function ticks(from, to, most) {
-	const span = to - from, fitting = (step) => span / step <= most;
-	const step = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY].find(fitting);
-	const found = [];
-	if (step) {
-		for (let clock = Math.ceil(wall(from) / step) * step; ; clock += step) {
-			const at = fromWall(clock);
-			if (at > to) break;
-			const text = new Date(clock).toISOString();
-			if (at >= from) found.push([at, step < DAY ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(0, 10)]);
-		}
-		return found;
-	}
-	const months = [1, 3, 6, 12, 24, 60, 120].find((count) => fitting(count * 30.4 * DAY)) ?? 1200;
-	const start = new Date(wall(from));
-	const first = Math.floor((start.getUTCFullYear() * 12 + start.getUTCMonth()) / months) * months;
-	for (let month = first; ; month += months) {
-		const at = fromWall(Date.UTC(Math.floor(month / 12), month % 12));
+	const fits = (step) => (to - from) / step <= most, start = new Date(wall(from)), found = [];
+	const step = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY].find(fits);
+	const months = [1, 3, 6, 12, 24, 60, 120].find((count) => fits(count * 30.4 * DAY)) ?? 1200, letters = step ? 10 : months < 12 ? 7 : 4;
+	for (let number = step ? Math.ceil(start / step) : Math.floor((start.getUTCFullYear() * 12 + start.getUTCMonth()) / months); ; number++) {
+		const clock = step ? number * step : Date.UTC(1970, number * months - 1970 * 12);
+		const at = fromWall(clock), text = new Date(clock).toISOString();
 		if (at > to) return found;
-		if (at >= from) found.push([at, months >= 12 ? `${Math.floor(month / 12)}` : new Date(wall(at)).toISOString().slice(0, 7)]);
+		if (at >= from) found.push([at, step < DAY ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(0, letters)]);
 	}
 }

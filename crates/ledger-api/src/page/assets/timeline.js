@@ -1,48 +1,54 @@
 // The lanes as SVG: every bar and mark is a link with a name. Arrow keys walk, plus and minus zoom, Shift with arrows pans.
 
-import { debounced, h, replace, s } from "./dom.js";
-import { titleOf } from "./history.js";
+import { button, h, replace, s } from "./dom.js";
+import { kindOf, titleOf } from "./history.js";
 import { recordHref } from "./route.js";
 import { DAY, MINUTE, duration, show, showShort, ticks } from "./time.js";
 import { colour } from "./words.js";
 
-const TITLE = 20, MARKS = 20, BAR = 26, PRODUCT = 15, SPAN = 17, GAP = 16, AXIS = 26;
-const MARK_WIDTH = 23, SMALLEST = 3, CLOSEST = 10 * MINUTE;
+const AXIS = 26, TITLE = 20, MARKS = 20, GAP = 16;
+// [of the row, where its boxes begin, their height, where texts stand]
+const ROWS = { states: [26, 2, 22, 17.5], products: [18, 9, 5, 7], migrations: [17, 2, 14, 12.5], overrides: [17, 2, 14, 12.5] };
+const SMALLEST = 3, NARROW = 14, RUN = 72, CLOSEST = 10 * MINUTE, FRESH_MS = 4000, BUDGET_MS = 8;
 
 export class Timeline {
-	// `onRange` is told what is seen.
 	constructor(client, { onRange, parameters }) {
-		Object.assign(this, { client, onRange, parameters, lanes: [], now: Date.now(), width: 0, rows: [] });
-		this.svg = s("svg", { role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time." });
-		this.hatches = hatches();
-		this.hint = h("p.hint.small.soft");
-		const button = (text, name, run) => h("button", { type: "button", label: name, title: name, click: run }, text);
-		this.controls = h("div.actions", button("−", "Zoom out", () => this.zoom(2)), button("+", "Zoom in", () => this.zoom(0.5)),
-			button("◂", "Earlier", () => this.pan(-0.4)), button("▸", "Later", () => this.pan(0.4)), button("All", "All: show everything", () => this.setRange(this.all)));
-		this.element = h("div.timeline", this.svg);
-		this.svg.addEventListener("keydown", (event) => this.key(event));
-		for (const name of ["focusin", "pointerover"]) this.svg.addEventListener(name, (event) => this.tell(event.target.closest("a")));
-		this.svg.addEventListener("click", (event) => this.click(event));
+		Object.assign(this, { client, onRange, parameters, lanes: [], groups: [], now: Date.now(), width: 0, left: 0 });
+		this.grid = s("g", { class: "axis", "aria-hidden": "true" });
+		this.nowLines = s("g", { "aria-hidden": "true" });
+		const about = (event) => this.tell(event.target.closest("a"));
+		this.svg = s("svg", {
+			role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time.",
+			keydown: (event) => this.key(event), focusin: about, pointerover: about, click: (event) => this.click(event), pointerdown: (event) => this.drag(event),
+		}, hatches(), this.grid, this.nowLines);
 		this.svg.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-		this.svg.addEventListener("pointerdown", (event) => this.drag(event));
+		this.hint = h("p.hint.small.soft", "Point at a bar or a mark, or walk along them with the arrow keys, and read here what it is.");
+		const control = (text, title, run) => button(text, run, { label: title, title });
+		this.controls = h("div.actions", control("−", "Zoom out", () => this.zoom(2)), control("+", "Zoom in", () => this.zoom(0.5)),
+			control("◂", "Earlier", () => this.pan(-0.4)), control("▸", "Later", () => this.pan(0.4)), control("All", "All: show everything", () => this.setRange(this.all)));
+		this.element = h("div.timeline", this.svg);
 		this.observer = new ResizeObserver(([entry]) => {
 			this.width = Math.floor(entry.contentRect.width);
 			this.schedule();
 		});
 		this.observer.observe(this.element);
-		this.report = debounced(250, () => this.onRange(this.range, this.isAll()));
 	}
 
 	stop() {
 		this.observer.disconnect();
 	}
 
-	show(lanes, { all, range, at, now }) {
+	// `overdue` are the apps whose migration is, comma separated.
+	show(lanes, { all, range, at, now, overdue }) {
+		// Drawing costs, so lanes that are the same are left, until time went on.
+		const isSame = lanes === this.lanes && now - this.now < FRESH_MS && overdue === this.overdue && !(at > now);
+		Object.assign(this, { at, overdue });
+		if (isSame) return this.request();
 		// Who sees everything goes on seeing everything when there is more.
 		const follows = this.range ? this.isAll() : !range;
-		Object.assign(this, { lanes, all, at, now });
+		Object.assign(this, { lanes, all, now });
 		this.range = follows ? all : (this.range ?? range);
-		this.schedule();
+		return this.schedule();
 	}
 
 	isAll() {
@@ -50,12 +56,11 @@ export class Timeline {
 	}
 
 	setRange({ from, to }) {
-		const span = Math.max(CLOSEST, Math.min(to - from, 4 * (this.all.to - this.all.from)));
-		const middle = (from + to) / 2;
-		const isGiven = to - from === span;
-		this.range = isGiven ? { from, to } : { from: middle - span / 2, to: middle + span / 2 };
+		const span = Math.max(CLOSEST, Math.min(to - from, 4 * (this.all.to - this.all.from))), middle = (from + to) / 2;
+		this.range = to - from === span ? { from, to } : { from: middle - span / 2, to: middle + span / 2 };
 		this.schedule();
-		this.report();
+		clearTimeout(this.telling);
+		this.telling = setTimeout(() => this.onRange(this.range, this.isAll()), 250);
 	}
 
 	zoom(factor, around) {
@@ -74,190 +79,164 @@ export class Timeline {
 	}
 
 	schedule() {
-		this.frame ??= requestAnimationFrame(() => {
-			this.frame = undefined;
-			if (this.width && this.range) this.draw();
-		});
+		this.left = this.lanes.length;
+		this.request();
 	}
 
+	request() {
+		this.frame ??= requestAnimationFrame(() => this.draw());
+	}
+
+	// As many lanes as fit into a frame, the others in the next: however many there are, the page goes on answering.
 	draw() {
-		const focused = this.svg.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-		this.rows = [];
-		let y = AXIS;
-		const drawn = this.lanes.map((lane) => {
-			const made = this.lane(lane, y);
-			y += made.height;
-			return made.element;
-		});
-		this.svg.setAttribute("viewBox", `0 0 ${this.width} ${y}`);
-		this.svg.setAttribute("height", y);
-		replace(this.svg, this.hatches, this.axis(y), drawn, this.lines(y));
-		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey));
-		(found ?? all[0])?.setAttribute("tabindex", "0");
-		if (focused !== undefined) (found ?? all[0])?.focus({ preventScroll: true });
+		this.frame = undefined;
+		if (!this.width || !this.range) return;
+		const begun = performance.now(), { groups, lanes, svg } = this, tops = [AXIS], isOld = !this.left;
+		const focused = svg.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+		for (const lane of lanes) tops.push(tops.at(-1) + TITLE + MARKS + rowsOf(lane).reduce((height, [name]) => height + ROWS[name][0], GAP));
+		while (groups.length > lanes.length) groups.pop().remove();
+		while (groups.length < lanes.length) svg.insertBefore(groups[groups.push(s("g", { role: "group" })) - 1], this.nowLines);
+		const height = tops.at(-1);
+		svg.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
+		svg.setAttribute("height", height);
+		this.drawLines(height);
+		for (; this.left > 0 && performance.now() - begun < BUDGET_MS; this.left--) {
+			const at = this.next = ((this.next ?? -1) + 1) % lanes.length;
+			this.lane(groups[at], lanes[at], tops[at]);
+		}
+		if (isOld) return;
+		// One stop for Tab, where the reader was.
+		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey)) ?? all[0];
+		for (const link of svg.querySelectorAll("[tabindex='0']")) link.setAttribute("tabindex", "-1");
+		found?.setAttribute("tabindex", "0");
+		if (focused !== undefined) found?.focus({ preventScroll: true });
+		if (this.left > 0) this.request();
 	}
 
-	axis(height) {
-		const { from, to } = this.range;
-		const marks = ticks(from, to, Math.max(2, Math.floor(this.width / 110)));
-		return s("g", { class: "axis", "aria-hidden": "true" }, marks.map(([at, text]) => {
+	get rows() {
+		return this.groups.flatMap((group) => group.rows ?? []);
+	}
+
+	drawLines(height) {
+		const { from, to } = this.range, upright = (ms, name, y1 = 18) => s("line", { class: name, x1: this.x(ms), x2: this.x(ms), y1, y2: height });
+		replace(this.grid, ticks(from, to, Math.max(2, Math.floor(this.width / 110))).map(([at, text]) => {
 			const x = this.x(at);
-			return [s("line", { x1: x, x2: x, y1: 18, y2: height }), x < this.width - 70 && s("text", { x: x + 4, y: 13 }, text)];
+			return [upright(at), x < this.width - 70 && s("text", { x: x + 4, y: 13 }, text)];
 		}));
+		const seen = (ms, name) => ms >= from && ms <= to && upright(ms, name);
+		replace(this.nowLines, seen(this.now, "now"), seen(this.at, "then"));
 	}
 
-	lines(height) {
-		const line = (ms, name) => ms >= this.range.from && ms <= this.range.to && s("line", { class: name, x1: this.x(ms), x2: this.x(ms), y1: 18, y2: height });
-		return s("g", { "aria-hidden": "true" }, line(this.now, "now"), this.at !== undefined && line(this.at, "then"));
+	lane(group, lane, top) {
+		const { app } = lane, rows = [this.marks(lane, top + TITLE)], middle = top + TITLE + MARKS + ROWS.states[0] / 2;
+		let y = top + TITLE + MARKS;
+		for (const [name, pieces] of rowsOf(lane)) {
+			rows.push(this.pieces(app, name, pieces, y));
+			y += ROWS[name][0];
+		}
+		group.rows = rows.filter((links) => links.length);
+		group.setAttribute("aria-label", app);
+		replace(group, s("text", { class: "app", x: 0, y: top + 13, "aria-hidden": "true" }, app),
+			s("line", { class: "base", x1: 0, x2: this.width, y1: middle, y2: middle, "aria-hidden": "true" }), rows);
 	}
 
-	lane(lane, top) {
-		const kinds = [...new Set(lane.spans.map((span) => span.kind))];
-		const marksAt = top + TITLE, barAt = marksAt + MARKS, productAt = barAt + BAR, spansAt = productAt + PRODUCT + 3;
-		const parts = [
-			this.row(this.marks(lane, marksAt)),
-			this.row(this.bars(lane, barAt)),
-			this.row(this.products(lane, productAt)),
-			...kinds.map((kind, at) => this.row(this.spans(lane, kind, spansAt + at * SPAN))),
-		];
-		const base = s("line", { class: "base", x1: 0, x2: this.width, y1: barAt + BAR / 2, y2: barAt + BAR / 2, "aria-hidden": "true" });
-		const title = s("text", { class: "app", x: 0, y: top + 13, "aria-hidden": "true" }, lane.app);
-		return { element: s("g", { role: "group", label: lane.app }, title, base, parts), height: TITLE + MARKS + BAR + PRODUCT + 3 + kinds.length * SPAN + GAP };
-	}
-
-	row(made) {
-		const links = made.filter((element) => element.localName === "a");
-		if (links.length) this.rows.push(links);
-		return made;
-	}
-
-	link(key, name, to, attributes, ...inside) {
-		return s("a", { href: to, label: name, "data-key": key, tabindex: "-1", ...attributes }, inside);
-	}
-
-	record(seq) {
-		return recordHref(this.client, seq, this.parameters());
+	link(app, row, seq, name, attributes, ...inside) {
+		return s("a", { href: recordHref(this.client, seq, this.parameters()), label: name, "data-key": `${app} ${row} ${seq}`, tabindex: "-1", ...attributes }, inside);
 	}
 
 	marks({ app, marks }, y) {
 		const { from, to } = this.range, groups = [];
 		for (const mark of marks) {
-			if (mark.at < from || mark.at > to) continue;
-			const x = this.x(mark.at), last = groups.at(-1);
-			if (last && x - last.x < MARK_WIDTH) last.marks.push(mark);
+			const { ms } = mark.record;
+			if (ms < from || ms > to) continue;
+			const x = this.x(ms), last = groups.at(-1);
+			if (last && x - last.x < 17 + 7 * String(last.marks.length).length) last.marks.push(mark);
 			else groups.push({ x, marks: [mark] });
 		}
-		return groups.map((group) => (group.marks.length === 1 ? this.mark(app, group, y) : this.cluster(app, group, y)));
+		return groups.map(({ x, marks }) => this.mark(app, x, marks, y));
 	}
 
-	mark(app, { x, marks: [mark] }, y) {
-		return this.link(`${app} m ${mark.seq}`, `${showShort(mark.at)}, record ${mark.seq}, ${titleOf(mark)}`, this.record(mark.seq), { class: `mark ${mark.kind}` },
-			s("circle", { class: "dot", cx: x, cy: y + 9, r: 7.5 }), s("text", { x, y: y + 12.6 }, mark.letter));
+	mark(app, x, marks, y) {
+		const [{ record }] = marks, count = marks.length, wide = 11 + 7 * String(count).length, last = marks.at(-1).record.ms;
+		const odd = count > 1 && marks.some(({ change }) => change?.anomalies?.length), isWide = last - record.ms > 1000;
+		const [kind, letter] = count > 1 ? [odd ? "anomaly" : "cluster", count] : kindOf(marks[0]), since = showShort(record.ms);
+		const name = count > 1 ? `${count} records from ${since} to ${showShort(last)}${odd ? ", anomalies among them" : ""}: ${isWide ? "zoom in" : `open record ${record.seq}`}`
+			: `${since}, record ${record.seq}, ${titleOf(marks[0])}`;
+		return this.link(app, "m", record.seq, name, { class: `mark ${kind}`, ...(isWide && zoomTo(record.ms, last)) },
+			s("rect", { class: "dot", x: x - wide / 2, y: y + 1, width: wide, height: 16, rx: 8 }), s("text", { x, y: y + 12.8 }, letter));
 	}
 
-	cluster(app, { x, marks }, y) {
-		const first = marks[0].at, last = marks.at(-1).at, pad = Math.max((last - first) * 0.15, CLOSEST);
-		const odd = marks.some((mark) => mark.kind === "anomaly"), count = marks.length;
-		const name = `${count} records from ${showShort(first)} to ${showShort(last)}${odd ? ", anomalies among them" : ""}: ${last - first > 1000 ? "zoom in" : `open record ${marks[0].seq}`}`;
-		const zoom = last - first > 1000 ? { "data-from": first - pad, "data-to": last + pad } : {};
-		const wide = 9 + 3 * String(count).length;
-		return this.link(`${app} m ${marks[0].seq}`, name, this.record(marks[0].seq), { class: `mark ${odd ? "anomaly" : "cluster"}`, ...zoom },
-			s("rect", { class: "dot", x: x - wide / 2 - 2, y: y + 2, width: wide + 4, height: 15, rx: 7 }), s("text", { x, y: y + 13 }, count));
-	}
-
-	// Pieces that can be seen; what is too narrow is drawn together.
-	pieces(pieces, drawOne, drawMany) {
-		const { from, to } = this.range, made = [];
-		let narrow = [];
+	// Pieces that can be seen: a link each where they are wide enough, else one link for a run of them, in their colours.
+	pieces(app, row, pieces, top) {
+		const { from, to } = this.range, [, offset, height, base] = ROWS[row], y = top + offset, made = [];
+		let run = [];
+		const one = (piece, x, width) => {
+			const { realm, seq } = piece, { name, texts, kind, words, fill } = this[row](piece, app);
+			const fits = texts.find((text) => width > text.length * 7.4 + 11);
+			made.push(this.link(app, row, seq, name, { class: piece.kind }, s("rect", { class: kind, colour: realm && colour(realm), x, y, width, height, rx: 3, fill }),
+				fits && s("text", { class: words, x: Math.max(x, 0) + (row === "products" ? 0 : 6), y: top + base }, fits)));
+		};
 		const flush = () => {
-			if (narrow.length) made.push(narrow.length === 1 ? drawOne(narrow[0], this.x(narrow[0].from), SMALLEST) : drawMany(narrow));
-			narrow = [];
+			if (run.length === 1) one(run[0].piece, run[0].x, SMALLEST);
+			else if (run.length) made.push(this.run(app, row, run, { y, height }));
+			run = [];
 		};
 		for (const piece of pieces) {
-			if (piece.to < from || piece.from > to) continue;
-			const start = this.x(piece.from), end = this.x(piece.to);
-			if (end - start < SMALLEST) {
-				narrow.push(piece);
-				continue;
-			}
-			flush();
-			made.push(drawOne(piece, start, end - start));
+			// What goes on is drawn up to now, or to where the view ends if that is in the past.
+			const end = piece.to === Infinity ? this.end() : piece.to;
+			if (end < from || piece.from > to) continue;
+			const x = this.x(piece.from), width = this.x(end) - x;
+			if (width >= NARROW || (run.length && x - run[0].x > RUN)) flush();
+			if (width >= NARROW) one(piece, x, width);
+			else run.push({ piece, x, width, end });
 		}
 		flush();
 		return made;
 	}
 
-	// What goes on is drawn up to now, or to where the view ends if that is in the past.
+	run(app, row, run, { y, height }) {
+		const { x, piece: first } = run[0], last = run.at(-1), paths = new Map();
+		for (const { piece: { kind, realm }, x: at, width } of run) {
+			const name = `${kind === "window" ? "open " : ""}${realm ?? "unknown"}`, { d = "" } = paths.get(name) ?? {};
+			paths.set(name, { realm, kind, d: `${d}M${at.toFixed(1)} ${y}h${width.toFixed(1)}v${height}h${-width.toFixed(1)}z` });
+		}
+		const name = `${run.length} ${row} (${[...paths.keys()].join(", ")}) from ${showShort(first.from)} to ${showShort(last.end)}: zoom in`;
+		return this.link(app, row, first.seq, name, { class: "run", ...zoomTo(first.from, last.end) },
+			[...paths.values()].map(({ realm, kind, d }) => s("path", { class: `${realm ? "realm" : "many"} ${kind}`, colour: realm && colour(realm), d })),
+			s("rect", { class: "seg", x, y, width: Math.max(SMALLEST, last.x + last.width - x), height, rx: 3 }));
+	}
+
 	end() {
 		return Math.max(this.now, this.at ?? 0);
 	}
 
-	// A window without end stays so; its name says it.
-	open(pieces) {
-		return pieces.map((piece) => (piece.to === Infinity ? { ...piece, to: this.end() } : piece));
+	span({ from, to }) {
+		return `from ${showShort(from)} ${to >= this.end() ? "until now" : `until ${showShort(to)}`}`;
 	}
 
-	until(to) {
-		return to >= this.end() ? "until now" : `until ${showShort(to)}`;
-	}
-
-	words(name, x, y, label) {
-		return s("text", { class: name, x: Math.max(x, 0) + 6, y }, label);
-	}
-
-	bars({ app, bars }, y) {
-		const open = this.open(bars.filter((piece) => piece.kind !== "gone"));
-		const many = (narrow) => this.many(app, narrow, y + 2, BAR - 4, "states");
-		return this.pieces(open, (piece, x, width) => this.bar(app, piece, x, width, y + 2), many);
-	}
-
-	many(app, narrow, y, height, what) {
-		const [first, last] = [narrow[0], narrow.at(-1)], x = this.x(first.from);
-		const realms = [...new Set(narrow.map((piece) => piece.realm ?? "unknown"))].join(", ");
-		const name = `${narrow.length} ${what} (${realms}) from ${showShort(first.from)} to ${showShort(last.to)}: zoom in`;
-		const pad = Math.max((last.to - first.from) * 0.15, CLOSEST);
-		return this.link(`${app} b ${first.seq}`, name, this.record(first.seq), { "data-from": first.from - pad, "data-to": Math.min(last.to, this.end()) + pad },
-			s("rect", { class: "seg many", x, y, width: Math.max(SMALLEST, this.x(Math.min(last.to, this.end())) - x), height, rx: 3 }));
-	}
-
-	bar(app, piece, x, width, y) {
-		const { kind, realm, seq, from, to, end, doubtful } = piece, height = BAR - 4;
-		const doubt = doubtful ? " As recorded at the time; a later event corrected it." : "";
-		const text = (label, name) => width > label.length * 7.5 + 6 && this.words(name, x, y + 15.5, label);
+	states(piece) {
+		const { kind, realm, from, to, end, doubtful } = piece, doubt = doubtful ? " As recorded at the time; a later event corrected it." : "";
 		if (kind === "installed") {
-			const name = `Realm ${realm ?? "unknown"} from ${showShort(from)} ${this.until(to)}.${doubt}`;
-			return this.link(`${app} b ${seq}`, name, this.record(seq), {}, s("rect", { class: `seg ${realm ? "realm" : "unknown"} ${doubtful ? "doubtful" : ""}`, colour: realm && colour(realm), x, y, width, height, rx: 3 }),
-				text(realm ?? "?", realm ? "onbar" : ""));
+			return { name: `Realm ${realm ?? "unknown"} ${this.span(piece)}.${doubt}`, texts: [realm ?? "?"], words: realm && "onbar", kind: `seg ${realm ? "realm" : "unknown"} ${doubtful ? "doubtful" : ""}` };
 		}
 		const left = end === Infinity ? "without end" : this.now < end && to >= this.now ? `${duration(end - this.now)} left` : `${duration(end - from)} window`;
-		const label = `${realm ?? "?"} · ${left}`, longest = [label, left, realm ?? "?"].find((text) => width > text.length * 7 + 8);
-		const name = `${label}: persistence window, opened ${showShort(from)}, ${end === Infinity ? "without end" : `until ${show(end)}`}.${doubt}`;
-		return this.link(`${app} b ${seq}`, name, this.record(seq), { class: "window" },
-			s("rect", { class: "seg", x, y, width, height, rx: 3, fill: realm ? `url(#hatch${colour(realm)})` : "none" }),
-			longest && this.words("windowname", x, y + 15.5, longest));
+		const label = `${realm ?? "?"} · ${left}`, until = end === Infinity ? "without end" : `until ${show(end)}`;
+		return { name: `${label}: persistence window, opened ${showShort(from)}, ${until}.${doubt}`, texts: [label, left, realm ?? "?"], words: "windowname", kind: "seg", fill: realm ? `url(#hatch${colour(realm)})` : "none" };
 	}
 
-	products({ app, products }, y) {
-		const open = this.open(products);
-		const draw = ({ realm, seq, from, to }, x, width) => {
-			const label = width > 95 ? `product ${realm}` : realm;
-			const name = `product ${realm} from ${showShort(from)} ${this.until(to)}`;
-			return this.link(`${app} p ${seq}`, name, this.record(seq), {}, s("rect", { class: "seg realm", colour: colour(realm), x, y: y + 9, width, height: 5, rx: 2 }),
-				width > label.length * 6.2 + 4 && this.words("rowname", x, y + 7, label));
-		};
-		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 9, 5, "product realms"));
+	products(piece) {
+		const texts = [`product ${piece.realm}`, piece.realm];
+		return { name: `${texts[0]} ${this.span(piece)}`, texts, words: "rowname", kind: "seg realm" };
 	}
 
-	spans({ app, spans }, kind, y) {
-		const open = this.open(spans.filter((span) => span.kind === kind));
-		const draw = ({ realm, seq, from, to, phase, overdue }, x, width) => {
-			const target = realm ? ` → ${realm}` : "", word = kind === "migration" ? (overdue ? "overdue" : (phase ?? "").toLowerCase()) : "";
-			const label = `${kind} ${word}`.trim() + target, longest = [label, word + target].find((text) => width > text.length * 6.3 + 6);
-			const name = `${label}, from ${showShort(from)} ${this.until(to)}`;
-			return this.link(`${app} ${kind} ${seq}`, name, this.record(seq), {}, s("rect", { class: `span ${kind} ${overdue ? "overdue" : ""}`, x, y: y + 2, width, height: SPAN - 3, rx: 3 }),
-				longest && this.words("rowname", x, y + 12.5, longest));
-		};
-		return this.pieces(open, draw, (narrow) => this.many(app, narrow, y + 2, SPAN - 3, `${kind}s`));
+	migrations(piece, app) {
+		const word = piece.to === Infinity && this.overdue.split(",").includes(app) ? "overdue" : piece.phase.toLowerCase(), target = `${word} → ${piece.realm ?? "?"}`;
+		return { name: `migration ${target}, ${this.span(piece)}`, texts: [`migration ${target}`, target], words: "rowname", kind: `span ${word}` };
+	}
+
+	overrides(piece) {
+		const text = `override → ${piece.realm}`;
+		return { name: `${text}, ${this.span(piece)}`, texts: [text, `→ ${piece.realm}`], words: "rowname", kind: "span override" };
 	}
 
 	tell(link) {
@@ -267,35 +246,28 @@ export class Timeline {
 	click(event) {
 		const link = event.target.closest("a");
 		if (!link) return;
-		if (this.dragged) event.preventDefault();
-		else if (link.dataset.from !== undefined && !event.ctrlKey && !event.metaKey) {
-			event.preventDefault();
-			this.setRange({ from: Number(link.dataset.from), to: Number(link.dataset.to) });
-		}
+		const { from, to } = link.dataset, zooms = from !== undefined && !event.ctrlKey && !event.metaKey;
+		if (this.dragged || zooms) event.preventDefault();
+		if (!this.dragged && zooms) this.setRange({ from: Number(from), to: Number(to) });
 	}
 
 	key(event) {
 		const { key, shiftKey } = event;
-		const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key];
-		const run = { "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), 0: () => this.setRange(this.all), Home: () => this.walk(0, -Infinity), End: () => this.walk(0, Infinity) }[key];
+		const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -Infinity], End: [0, Infinity] }[key];
+		const run = { "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), 0: () => this.setRange(this.all) }[key];
 		if (event.ctrlKey || event.metaKey || event.altKey || (!move && !run)) return;
 		event.preventDefault();
 		if (run) run();
-		else if (shiftKey && move[1]) this.pan(move[1] * 0.2);
+		else if (shiftKey && Math.abs(move[1]) === 1) this.pan(move[1] * 0.2);
 		else this.walk(...move);
 	}
 
 	walk(down, along) {
-		const here = document.activeElement, row = this.rows.findIndex((links) => links.includes(here));
+		const here = document.activeElement, { rows } = this, row = rows.findIndex((links) => links.includes(here));
 		if (row < 0) return;
-		const at = this.rows[row].indexOf(here);
-		let next;
-		if (down) {
-			const x = here.getBBox().x, others = this.rows[row + down] ?? [];
-			next = others.reduce((best, link) => (!best || Math.abs(link.getBBox().x - x) < Math.abs(best.getBBox().x - x) ? link : best), undefined);
-		} else {
-			next = this.rows[row][Math.max(0, Math.min(this.rows[row].length - 1, at + along))];
-		}
+		const distance = (link) => Math.abs(link.getBBox().x - here.getBBox().x);
+		const next = down ? rows[row + down]?.reduce((best, link) => (distance(link) < distance(best) ? link : best))
+			: rows[row][Math.max(0, Math.min(rows[row].length - 1, rows[row].indexOf(here) + along))];
 		if (!next || next === here) return;
 		here.setAttribute("tabindex", "-1");
 		next.setAttribute("tabindex", "0");
@@ -304,39 +276,38 @@ export class Timeline {
 	}
 
 	wheel(event) {
-		if (event.ctrlKey || event.metaKey) {
-			event.preventDefault();
-			const { from, to } = this.range, share = (event.clientX - this.svg.getBoundingClientRect().left) / this.width;
-			this.zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 200))), from + share * (to - from));
-		} else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-			event.preventDefault();
-			this.pan(event.deltaX / this.width);
-		}
+		const zooms = event.ctrlKey || event.metaKey;
+		if (!zooms && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
+		event.preventDefault();
+		if (!zooms) return this.pan(event.deltaX / this.width);
+		const { from, to } = this.range, share = (event.clientX - this.svg.getBoundingClientRect().left) / this.width;
+		return this.zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 200))), from + share * (to - from));
 	}
 
 	drag(down) {
 		if (down.button !== 0) return;
-		const { from, to } = this.range, perPixel = (to - from) / this.width;
+		const { from, to } = this.range, perPixel = (to - from) / this.width, done = new AbortController(), { signal } = done;
 		this.dragged = false;
-		const move = (event) => {
-			const by = event.clientX - down.clientX;
+		addEventListener("pointermove", ({ clientX }) => {
+			const by = clientX - down.clientX;
 			this.dragged ||= Math.abs(by) > 5;
-			if (!this.dragged) return;
-			this.setRange({ from: from - by * perPixel, to: to - by * perPixel });
-		};
-		const up = () => {
-			removeEventListener("pointermove", move);
-			removeEventListener("pointerup", up);
-			removeEventListener("pointercancel", up);
-		};
-		addEventListener("pointermove", move);
-		addEventListener("pointerup", up);
-		addEventListener("pointercancel", up);
+			if (this.dragged) this.setRange({ from: from - by * perPixel, to: to - by * perPixel });
+		}, { signal });
+		for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => done.abort(), { signal });
 		this.svg.addEventListener("dragstart", (event) => event.preventDefault(), { once: true });
 	}
 }
 
-// One hatched pattern for each colour.
+// [name, pieces] of the rows of a lane; those of spans only where there are some.
+function rowsOf({ bars, products, migrations, overrides }) {
+	return [["states", bars], ["products", products], ["migrations", migrations], ["overrides", overrides]].filter(([, pieces], at) => at < 2 || pieces.length);
+}
+
+function zoomTo(from, to) {
+	const pad = Math.max((to - from) * 0.15, CLOSEST);
+	return { "data-from": from - pad, "data-to": to + pad };
+}
+
 function hatches() {
 	return s("defs", {}, Array.from({ length: 13 }, (_, at) => s("pattern", { id: `hatch${at}`, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
 		s("rect", { class: "realm", colour: at, width: 3, height: 8 }))));

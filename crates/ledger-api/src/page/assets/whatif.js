@@ -1,22 +1,14 @@
 // What-if: what other policies would have meant for the reinstalls so far.
 
 import { lines } from "./api.js";
-import { fact, h, link, replace, s } from "./dom.js";
+import { card, fact, field, h, link, note, progress, replace, s, scrolled } from "./dom.js";
 import { keep, recordHref } from "./route.js";
 import { VirtualTable, column, exportButtons, table } from "./table.js";
 import { when } from "./time.js";
-import { chip, freshnessNote, policyName, problemNote } from "./words.js";
+import { chip, freshnessNote, policyName, policyOf, problemNote } from "./words.js";
 
 const DIFFERENCES_MOST = 20_000;
-const OFFERED = [["descriptor", "the descriptor's own", { mode: "descriptor" }], ["off", "off", { mode: "off" }], ["days:7", "7 days", { mode: "days", days: 7 }], ["days:30", "30 days", { mode: "days", days: 30 }],
-	["indefinite", "without end", { mode: "indefinite" }], ["subscription:30", "subscription + 30 days", { mode: "subscription", graceDays: 30 }]];
-
-function policyOf(text) {
-	const offered = OFFERED.find(([key]) => key === text);
-	if (offered) return offered[2];
-	const days = Number(text.replace("days:", ""));
-	return Number.isInteger(days) && days > 0 ? { mode: "days", days } : undefined;
-}
+const OFFERED = ["descriptor", "off", "days:7", "days:30", "indefinite", "subscription:30"];
 
 const percent = (part, whole) => (whole ? ` (${Math.round((100 * part) / whole)} %)` : "");
 const number = { number: true };
@@ -34,7 +26,6 @@ function binName(bins, at) {
 	return bins[at].upToDays === undefined ? `over ${days(from)}` : `${days(from)} to ${days(bins[at].upToDays)}`;
 }
 
-// Bars with their counts; the table beside it has the same.
 function histogram({ bins }) {
 	const used = bins.slice(0, bins.findLastIndex((bin) => bin.count > 0) + 1), most = Math.max(...used.map((bin) => bin.count), 1);
 	const wide = 640 / Math.max(used.length, 6), high = 150;
@@ -51,27 +42,25 @@ function gapsCard({ gaps }) {
 	const quantile = (name, value) => [fact(name, `${value.toFixed(1)} days`)];
 	const rows = gaps.bins.map((bin, at) => ({ name: binName(gaps.bins, at), count: bin.count })).filter((row) => row.count > 0);
 	const columns = [column("From uninstall to reinstall", (row) => row.name), column("Reinstalls", (row) => row.count, undefined, number)];
-	return h("section.card", { label: "Gaps" }, h("h2", "How long until the reinstall"), h("div.scroll", { tabindex: 0, role: "region", label: "Histogram" }, histogram(gaps)),
-		h("div.cards", table(columns, rows, { caption: "Gaps" }), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))));
+	return card("How long until the reinstall", h("div.cards", scrolled("Histogram", histogram(gaps)), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))), h("details", h("summary", "The same as a table"), table(columns, rows, { caption: "Gaps" })));
 }
 
 const outcome = ({ pinnedRealm, rule }) => [chip(pinnedRealm), ` ${rule ?? ""}`];
 const DIFFERENCES = [
-	column("Client key", (one) => one.clientKey, (one) => link(recordHref(one.clientKey, one.seq), one.clientKey)),
-	column("App", (one) => one.appKey),
-	column("When", (one) => one.at, (one) => when(one.at, true), { width: "11rem" }),
-	column("Policy", (one) => policyName(one.policy), undefined, { width: "9rem" }),
+	column("Client key", (one) => one.clientKey, (one) => link(recordHref(one.clientKey, one.seq), one.clientKey), { width: "11rem" }),
+	column("App", (one) => one.appKey, undefined, { width: "12.5rem" }),
+	column("When", (one) => one.at, (one) => when(one.at, true), { width: "9.5rem" }),
+	column("Policy", (one) => policyName(one.policy), undefined, { width: "6rem" }),
 	column("What is", (one) => one.actual.pinnedRealm, (one) => outcome(one.actual)),
 	column("What would be", (one) => one.supposed.pinnedRealm, (one) => outcome(one.supposed)),
-	column("Differs in", (one) => one.differs.join(", ")),
+	column("Differs in", (one) => one.differs.join(", "), undefined, { width: "7rem" }),
 ];
 
 function differencesCard(all, more) {
 	if (!all.length) return h("p.card", "No installation would be otherwise.");
 	const rows = new VirtualTable(DIFFERENCES, "Installations that differ");
 	rows.show(all);
-	return h("section.card", { label: "Differences" }, h("div.head", h("h2", `Installations that would be otherwise (${all.length.toLocaleString("en")}${more ? " and more" : ""})`),
-		h("div.actions", exportButtons("what-if", DIFFERENCES, () => all))), rows.element);
+	return card([`Installations that would be otherwise (${all.length.toLocaleString("en")}${more ? " and more" : ""})`, h("div.actions", exportButtons("what-if", DIFFERENCES, () => all))], rows.element);
 }
 
 async function run(asked, wait, signal) {
@@ -91,29 +80,28 @@ async function run(asked, wait, signal) {
 
 export function whatIfView(parameters) {
 	const abort = new AbortController(), chosen = (parameters.policies ?? "days:30,off").split(",");
-	const others = chosen.filter((key) => !OFFERED.some(([offered]) => offered === key)).map((key) => key.replace("days:", ""));
-	const result = h("div"), wait = h("progress", { hidden: true, max: 1, value: 0, label: "Read so far" });
-	const box = ([key, name]) => h("label.check", h("input", { type: "checkbox", name: "policy", value: key, checked: chosen.includes(key) }), name);
-	const submit = async (event) => {
-		event.preventDefault();
+	const others = chosen.filter((key) => !OFFERED.includes(key)).map((key) => key.replace("days:", ""));
+	const result = h("div"), wait = progress("Read so far");
+	const box = (key) => h("label.check", h("input", { type: "checkbox", name: "policy", value: key, checked: chosen.includes(key) }), policyName(policyOf(key)));
+	const submit = async () => {
 		const given = new FormData(form), own = given.get("days").split(/[\s,]+/).filter(Boolean).map((count) => `days:${count}`);
 		const keys = [...given.getAll("policy"), ...own], policies = keys.map(policyOf);
 		keep({ policies: keys.join(","), appKey: given.get("appKey"), from: given.get("from"), to: given.get("to") });
-		if (!policies.length || policies.includes(undefined)) return replace(result, h("p.note.warn", { role: "alert" }, "Choose a policy; days are whole numbers."));
+		if (!policies.length || policies.includes(undefined)) return replace(result, note("bad", "Choose a policy; days are whole numbers."));
 		wait.hidden = false;
 		try {
 			const text = (name) => given.get(name) || undefined;
 			const found = await run({ policies, appKey: text("appKey"), from: text("from"), to: text("to"), differences: true }, wait, abort.signal);
-			replace(result, h("div.results", freshnessNote(found.freshness), h("section.card", h("h2", "Reinstalls"), table(REPORT, found.reports, { caption: "Policies" })),
+			replace(result, h("div.results", freshnessNote(found.freshness), card("Reinstalls", table(REPORT, found.reports, { caption: "Policies" })),
 				found.reports[0] && gapsCard(found.reports[0]), differencesCard(found.differences, found.more)));
 		} catch (failed) {
 			if (failed.name !== "AbortError") replace(result, problemNote(failed));
 		}
 		wait.hidden = true;
 	};
-	const field = (label, name, more) => h("label", label, h("input", { name, value: parameters[name] ?? "", plain: true, ...more }));
+	const given = (label, name, placeholder) => field(`${label} (optional)`, name, parameters[name], { placeholder });
 	const form = h("form.card", { submit }, h("fieldset", h("legend", "Policies"), OFFERED.map(box), h("label.check", "other days", h("input", { name: "days", value: others.join(", "), size: 8, inputmode: "numeric" }))),
-		h("div.cards", field("App key (optional)", "appKey"), field("From (UTC, optional)", "from", { placeholder: "2026-01-01T00:00:00Z" }), field("To (UTC, optional)", "to", { placeholder: "2027-01-01T00:00:00Z" })),
+		h("div.cards", given("App key", "appKey"), given("From, UTC", "from", "2026-01-01T00:00:00Z"), given("To, UTC", "to", "2027-01-01T00:00:00Z")),
 		h("div.actions", h("button.main", "See")), wait);
 	if (parameters.policies) setTimeout(() => form.requestSubmit(), 0);
 	return { title: "What-if", element: [h("h1", "What if another policy had been in force?"), form, result], stop: () => abort.abort() };

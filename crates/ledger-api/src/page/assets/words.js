@@ -1,6 +1,6 @@
 // How values of the API are shown: realms as chips, words in plain English.
 
-import { h } from "./dom.js";
+import { h, note } from "./dom.js";
 import { duration, parse, when } from "./time.js";
 
 // Colours never stand alone: each bar and chip has its letters.
@@ -35,62 +35,61 @@ export const PINNED_BY = {
 
 export const STATUS = { INSTALLED: "installed", UNINSTALLED: "uninstalled", NONE: "never seen as installed" };
 
-export function policyName(policy) {
-	if (!policy) return "unknown";
-	if (typeof policy === "string") return policy;
-	if (policy.mode === "days") return `${policy.days} days`;
-	if (policy.mode === "subscription") return `subscription + ${policy.graceDays} days`;
-	return policy.mode === "descriptor" ? "descriptor's own" : policy.mode;
+// "days:30", "subscription:7" or a mode alone, as the API has it; nothing, if it is none.
+export function policyOf(text) {
+	const [mode, count] = text.split(":"), number = Number(count), field = { days: "days", subscription: "graceDays" }[mode];
+	if (!field) return { mode };
+	return Number.isInteger(number) && number > 0 ? { mode, [field]: number } : undefined;
 }
 
-// "open for 3 d 4 h, until 2026-…", at the instant of the answer.
+export function policyName(policy) {
+	const { mode, days, graceDays } = policy ?? { mode: "unknown" };
+	if (mode === "days") return `${days} days`;
+	if (mode === "subscription") return `subscription + ${graceDays} days`;
+	return { descriptor: "descriptor's own", indefinite: "without end" }[mode] ?? mode ?? policy;
+}
+
+// "open, 3 d left, until 2026-…", at the instant of the answer; a state in a record has no such instant.
 export function windowText(window) {
 	if (!window) return null;
 	if (window.forgotten) return ["ended by an operator ", when(window.end)];
 	if (window.state === "CLOSED") return ["closed since ", when(window.end)];
 	if (!window.end) return ["open without end"];
-	const left = window.remainingMs ?? parse(window.end) - Date.now();
-	return ["open, ", h("b", `${duration(Number(left))} left`), ", until ", when(window.end)];
+	return [window.state && ["open, ", h("b", `${duration(Number(window.remainingMs ?? parse(window.end) - Date.now()))} left`), ", "], "until ", when(window.end)];
 }
 
-export function eventTitle(event) {
-	const to = { "migration-scheduled": event.targetRealm, "migration-started": event.targetRealm, "migration-committed": event.targetRealm,
-		migrated: event.targetRealm, "data-located": event.realm, "product-moved": event.productRealm, installed: event.endpointRealm };
-	if (event.type === "override") return `override ${event.action}${event.realm ? ` ${event.realm}` : ""}`;
-	if (event.type === "subscription-observed") return `subscription ${event.state}`;
-	const realm = to[event.type];
-	return realm ? `${event.type} ${event.type === "installed" ? "at" : "to"} ${realm}` : event.type;
+export function eventTitle({ type, action, state, realm, targetRealm, productRealm, endpointRealm }) {
+	if (type === "override") return `override ${action}${realm ? ` ${realm}` : ""}`;
+	if (type === "subscription-observed") return `subscription ${state}`;
+	const to = type === "installed" ? endpointRealm : type === "product-moved" ? productRealm : (targetRealm ?? realm);
+	return to ? `${type} ${type === "installed" ? "at" : "to"} ${to}` : type;
 }
 
-// What a change says, in short: only what differs from before.
 export function changeText({ before, after, decision, anomalies, correction }) {
-	const said = [];
-	if (decision) said.push(`decided ${decision.rule}`);
-	const differs = (name) => before?.[name] !== after[name];
-	if (differs("status")) said.push(STATUS[after.status]);
-	if (differs("pinnedRealm") || differs("pinnedBy")) said.push(`realm ${after.pinnedRealm ?? "unknown"}`);
-	if (differs("productRealm")) said.push(`product ${after.productRealm ?? "unknown"}`);
-	if (differs("dataRealm")) said.push(`data ${after.dataRealm ?? "unknown"}`);
-	if (differs("override")) said.push(after.override ? `override ${after.override}` : "override released");
-	if (JSON.stringify(before?.window) !== JSON.stringify(after.window)) {
-		said.push(after.window ? `window until ${after.window.end ? after.window.end.slice(0, 10) : "it is reinstalled"}` : "window ends");
-	}
-	if (JSON.stringify(before?.migration) !== JSON.stringify(after.migration)) {
-		said.push(after.migration ? `migration ${after.migration.phase.toLowerCase()}` : "migration over");
-	}
-	for (const code of anomalies ?? []) said.push(`anomaly ${code}`);
-	if (correction) said.push(`corrects ${correction.count} ${correction.count === 1 ? "outcome" : "outcomes"}`);
-	return said.join(", ") || "nothing";
+	const { status, window, migration, override, pinnedRealm = "unknown", productRealm = "unknown", dataRealm = "unknown" } = after;
+	const differs = (...names) => names.some((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after[name]));
+	const many = correction?.count === 1 ? "outcome" : "outcomes";
+	return [
+		decision && `decided ${decision.rule}`, differs("status") && STATUS[status], differs("pinnedRealm", "pinnedBy") && `realm ${pinnedRealm}`,
+		differs("productRealm") && `product ${productRealm}`, differs("dataRealm") && `data ${dataRealm}`, differs("override") && (override ? `override ${override}` : "override released"),
+		differs("window") && (window ? `window until ${window.end ? window.end.slice(0, 10) : "it is reinstalled"}` : "window ends"),
+		differs("migration") && (migration ? `migration ${migration.phase.toLowerCase()}` : "migration over"),
+		...(anomalies ?? []).map((code) => `anomaly ${code}`), correction && `corrects ${correction.count} ${many}`,
+	].filter(Boolean).join(", ") || "nothing";
+}
+
+export function sourceText({ name, partition, offset, line }) {
+	return `${name}/${partition}/${offset ?? line}`;
 }
 
 export function problemNote(failed) {
 	const code = failed.code ? `${failed.code}: ` : "";
-	return h("p.note.bad", { role: "alert" }, `${code}${failed.message}`);
+	return note("bad", `${code}${failed.message}`);
 }
 
 export function freshnessNote(freshness) {
 	const bad = (freshness ?? []).filter((shard) => shard.stale || shard.halted || shard.phase === "CATCHING_UP");
 	if (!bad.length) return null;
 	const tell = (shard) => `${shard.topic}/${shard.partition} ${shard.halted ? `halted (${shard.halted.code})` : shard.phase === "CATCHING_UP" ? "is catching up" : "is not fed here any more"}`;
-	return h("p.note.warn", `What is newest may be missing: ${bad.slice(0, 4).map(tell).join(", ")}${bad.length > 4 ? ` and ${bad.length - 4} more` : ""}.`);
+	return note("warn", `What is newest may be missing: ${bad.slice(0, 4).map(tell).join(", ")}${bad.length > 4 ? ` and ${bad.length - 4} more` : ""}.`);
 }

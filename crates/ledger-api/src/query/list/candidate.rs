@@ -128,7 +128,7 @@ fn key_after(list: &List, after: &CursorPlace) -> Option<Vec<u8>> {
     use ledger_record::key::IndexEntry as Entry;
     let (client, app) = match after {
         CursorPlace::Key(client, app) | CursorPlace::Window(_, client, app) => (client.clone(), app.clone()),
-        CursorPlace::Item(..) | CursorPlace::Torn(_) => return None,
+        _ => return None,
     };
     // These are ordered by client alone: the place is before the client's entry when its app is.
     let (of, entry) = match (list, after) {
@@ -142,6 +142,8 @@ fn key_after(list: &List, after: &CursorPlace) -> Option<Vec<u8>> {
         (List::Anomalous, _) => (None, Entry::Anomalous { client, app: app.clone() }),
         (List::OwnDrift, _) => (None, Entry::OwnDrift { client, app: app.clone() }),
         (List::Migrations, _) => (None, Entry::Migration { client, app: app.clone() }),
+        (List::Links(of), _) => (Some(of), Entry::Link { app: of.clone(), client }),
+        (List::Named(of, number), _) => (Some(of), Entry::Name { app: of.clone(), number: *number, client }),
         (List::Windows { .. }, CursorPlace::Window(end, ..)) => {
             (None, Entry::WindowEnd { end: *end, client, app: app.clone() })
         }

@@ -183,7 +183,7 @@ impl<'m> CandidateSource<'m> {
     ) -> Result<Self, QueryError> {
         let from = asked.after.and_then(|after| match after {
             CursorPlace::Key(client, _) => Some(client),
-            CursorPlace::Window(..) | CursorPlace::Item(..) | CursorPlace::Torn(_) => None,
+            _ => None,
         });
         Ok(Self::Tenants(Tenants {
             index,

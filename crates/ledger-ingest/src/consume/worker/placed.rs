@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use ledger_core::ids::ClientKey;
 use ledger_record::rows::SourcePosition;
 use ledger_store::{Partitioner, ShardId};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::consume::continuity::{Halt, right_producer};
 use crate::consume::worker::task::Task;
@@ -77,8 +77,10 @@ impl PlacementCheck {
                 let by: Vec<_> =
                     Partitioner::COMPUTING.into_iter().filter(|by| is_keyed && fits(by)).collect();
                 task.data.note_misplaced(&task.id, Some(&by)).map_err(|error| Halt::store(&error))?;
-                let (shard, client) = (task.id.clone(), client.as_str().to_owned());
-                Err(Halt::Misplaced { shard, offset, client, belongs, partitioner, is_keyed, by })
+                let shard = task.id.clone();
+                // Whose it is stands here and not in the halt, which readiness shows to everyone.
+                error!(%shard, offset, %client, belongs, "a message is not where its key belongs");
+                Err(Halt::Misplaced { shard, offset, belongs, partitioner, is_keyed, by })
             }
             Some(belongs) if belongs != found => {
                 self.misplaced += 1;

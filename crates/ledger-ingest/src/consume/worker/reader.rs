@@ -23,7 +23,7 @@ use crate::consume::worker::placed::PlacementCheck;
 use crate::consume::worker::record_buffer::RecordBuffer;
 use crate::consume::worker::source_health::SourceHealth;
 use crate::consume::worker::task::{Task, lag};
-use crate::decode::is_required_attribute;
+use crate::decode::{Header, is_required_attribute};
 use crate::kafka::native;
 use crate::kafka::partition::{KafkaPartition as _, headers};
 use crate::kafka::times::TimeSource;
@@ -179,7 +179,7 @@ impl PartitionReader {
             crate::metric::tombstone(&self.task.id);
             return Ok(());
         }
-        buffer.take(offset, source_time, message.key(), message.payload(), headers);
+        buffer.take(offset, source_time, message.key(), message.payload(), &headers);
         let Some(client) = buffer.last_client() else { return Ok(()) };
         let placed = self.placed.look_at(&self.task, client, message.key().is_some(), offset);
         if placed.is_err() {
@@ -220,9 +220,10 @@ impl PartitionReader {
     fn filled(&mut self, buffer: &mut RecordBuffer) -> RecordBatch {
         let mut used = MemoryUse::new(Arc::clone(self.task.data.memory()), MemoryPart::Batches);
         used.set(buffer.bytes());
+        let next = buffer.next();
         RecordBatch {
             held: HeldMemory { _used: used, _place: self.place.take() },
-            messages: std::mem::take(buffer),
+            messages: std::mem::replace(buffer, next),
             from_offset: self.handed_over,
             next_offset: self.next.unwrap_or(0),
             leader_epoch: self.leader_epoch,
@@ -370,6 +371,6 @@ impl CheckError {
 }
 
 /// Without a value, and no `CloudEvent` without data.
-fn is_tombstone(value: Option<&[u8]>, headers: &[(String, Vec<u8>)]) -> bool {
+fn is_tombstone(value: Option<&[u8]>, headers: &[Header<'_>]) -> bool {
     value.is_none() && !headers.iter().any(|(name, _)| is_required_attribute(name))
 }

@@ -11,7 +11,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Refused, Rejection};
 
 use crate::apply::DecodedMessage;
-use crate::decode::{Message, decode};
+use crate::decode::{Header, Message, decode};
 use crate::quarantine;
 
 /// Messages in order, and their bytes.
@@ -21,21 +21,30 @@ pub(super) struct RecordBuffer {
     kept: RawBytes,
 }
 
-/// The keys and values of messages, one after the other.
+/// Keys, values and headers of messages, one after the other.
 #[derive(Default)]
 pub(super) struct RawBytes {
     bytes: Vec<u8>,
-    header_bytes: usize,
+    /// Name and value.
+    headers: Vec<[Range<usize>; 2]>,
 }
 
 /// Where the parts of a message are.
 pub(super) struct MessageParts {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
-    headers: Vec<(String, Vec<u8>)>,
+    headers: Range<usize>,
 }
 
 impl RecordBuffer {
+    /// The one that follows: about as much fits without growing, which would copy all of it again and again.
+    pub(super) fn next(&self) -> Self {
+        let RawBytes { bytes, headers } = &self.kept;
+        let kept =
+            RawBytes { bytes: Vec::with_capacity(bytes.len()), headers: Vec::with_capacity(headers.len()) };
+        Self { taken: Vec::with_capacity(self.taken.len()), kept }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.taken.len()
     }
@@ -50,8 +59,7 @@ impl RecordBuffer {
         const MESSAGE_BYTES: usize = 1024;
         /// What it says is decoded, encoded, and put into a write.
         const COPIES: usize = 4;
-        let said = self.kept.bytes.len() + self.kept.header_bytes;
-        self.taken.len() * MESSAGE_BYTES + said * COPIES
+        self.taken.len() * MESSAGE_BYTES + self.kept.bytes.len() * COPIES
     }
 
     /// Decodes a message and keeps what it may be refused with.
@@ -61,9 +69,9 @@ impl RecordBuffer {
         source_time: Option<Timestamp>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: Vec<(String, Vec<u8>)>,
+        headers: &[Header<'_>],
     ) {
-        let decoded = decode(&Message { key, value, headers: &headers, timestamp: source_time });
+        let decoded = decode(&Message { key, value, headers, timestamp: source_time });
         let place = self.kept.keep(key, value, headers);
         self.taken.push((DecodedMessage { offset, source_time, decoded }, place));
     }
@@ -89,14 +97,14 @@ impl RecordBuffer {
 }
 
 impl RawBytes {
-    fn keep(
-        &mut self,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: Vec<(String, Vec<u8>)>,
-    ) -> MessageParts {
-        self.header_bytes += headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        MessageParts { key: key.map(|key| self.add(key)), value: value.map(|value| self.add(value)), headers }
+    fn keep(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> MessageParts {
+        let (key, value) = (key.map(|key| self.add(key)), value.map(|value| self.add(value)));
+        let first = self.headers.len();
+        for (name, value) in headers {
+            let place = [self.add(name.as_bytes()), self.add(value)];
+            self.headers.push(place);
+        }
+        MessageParts { key, value, headers: first..self.headers.len() }
     }
 
     fn add(&mut self, part: &[u8]) -> Range<usize> {
@@ -112,9 +120,13 @@ impl RawBytes {
         timestamp: Option<Timestamp>,
         rejection: Rejection,
     ) -> Refused {
-        let part = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
-        let (key, value) = (part(&place.key), part(&place.value));
-        quarantine::refused(&Message { key, value, headers: &place.headers, timestamp }, rejection)
+        let part = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        let headers = self.headers.get(place.headers.clone()).unwrap_or_default().iter();
+        let headers =
+            headers.filter_map(|[name, value]| Some((str::from_utf8(part(name)).ok()?, part(value))));
+        let (key, value) = (place.key.as_ref().map(part), place.value.as_ref().map(part));
+        let headers: Vec<_> = headers.collect();
+        quarantine::refused(&Message { key, value, headers: &headers, timestamp }, rejection)
     }
 }
 
@@ -127,10 +139,10 @@ mod tests {
     #[test]
     fn a_refused_message_is_kept_as_it_came_and_not_as_its_neighbour() {
         let mut buffer = RecordBuffer::default();
-        let header = ("content-type".to_owned(), b"application/json".to_vec());
-        buffer.take(4, None, None, None, Vec::new());
-        buffer.take(5, None, Some(b"acme"), Some(br#"{"id":7}"#), vec![header]);
-        buffer.take(6, None, Some(b"other"), Some(b"{}"), Vec::new());
+        let header: Header<'_> = ("content-type", b"application/json");
+        buffer.take(4, None, None, None, &[]);
+        buffer.take(5, None, Some(b"acme"), Some(br#"{"id":7}"#), &[header]);
+        buffer.take(6, None, Some(b"other"), Some(b"{}"), &[]);
         assert_eq!((buffer.len(), buffer.bytes()), (3, 3 * 1024 + 4 * (4 + 8 + 28 + 5 + 2)));
         let (taken, kept) = buffer.into_parts();
         let refused = taken.into_iter().map(|(taken, place)| {

@@ -47,7 +47,12 @@ fn every_entry() -> Vec<(IndexEntry, &'static [u8])> {
         (IndexEntry::Anomalous { client: client.clone(), app: app.clone() }, b"\x05acme\0app"),
         (IndexEntry::App { app: app.clone(), client: client.clone() }, b"\x06app\0acme"),
         (IndexEntry::OwnDrift { client: client.clone(), app: app.clone() }, b"\x07acme\0app"),
-        (IndexEntry::Migration { client, app }, b"\x08acme\0app"),
+        (IndexEntry::Migration { client: client.clone(), app: app.clone() }, b"\x08acme\0app"),
+        (
+            IndexEntry::Name { app: app.clone(), number: 258, client: client.clone() },
+            b"\x09app\0\0\0\0\0\0\0\x01\x02acme",
+        ),
+        (IndexEntry::Link { app, client }, b"\x0aapp\0acme"),
     ]
 }
 
@@ -61,10 +66,12 @@ fn key_bytes_are_frozen() {
 
 #[test]
 fn malformed_index_keys_are_refused() {
-    let refused: [&[u8]; 11] = [
+    let refused: [&[u8]; 13] = [
         b"",
         b"\x00acme\0app",
-        b"\x09acme\0app",
+        b"\x0bacme\0app",
+        b"\x09app\0\0\0\0\0\0\0\x01\x02",
+        b"\x09app\0\0\0\0",
         b"\x01eu\0acme\0app",
         b"\x01EU\0acme",
         b"\x01EU\0acme\0app\0",
@@ -104,12 +111,16 @@ fn each_prefix_selects_one_list() {
         app_prefix(&app()),
         own_drift_prefix(),
         migrations_prefix(),
+        names_prefix(Some(&app())),
+        links_prefix(Some(&app())),
     ];
     for (place, prefix) in prefixes.iter().enumerate() {
         let found: Vec<_> = (0..keys.len()).filter(|at| keys[*at].starts_with(prefix)).collect();
         assert_eq!(found, [place]);
     }
     assert!(keys[1].starts_with(&alignment_prefix(None)));
+    assert!(keys[8].starts_with(&names_prefix(None)) && keys[8].starts_with(&name_prefix(&app(), 258)));
+    assert!(keys[9].starts_with(&links_prefix(None)));
     assert!(keys[1].starts_with(&alignment_class_prefix(&app(), realm("EU"), realm("US"))));
     assert!(!keys[1].starts_with(&alignment_class_prefix(&app(), realm("US"), realm("EU"))));
 }
@@ -184,6 +195,44 @@ fn pending_migration_is_listed() {
     let by_app = IndexEntry::App { app: app(), client: client() };
     let migrating = IndexEntry::Migration { client: client(), app: app() };
     assert_eq!(entries_of(None, installation), [by_app, migrating]);
+}
+
+#[test]
+fn names_are_in_the_index_by_app() {
+    let known_by = |site: &str, entitlement: &str| Installation {
+        site_url: Some(site.to_owned()),
+        entitlement_id: Some(entitlement.to_owned()),
+        ..Installation::default()
+    };
+    let one = known_by("https://www.Acme.example/wiki", "e-1");
+    let two = known_by("https://", "acme.example");
+    let other = AppKey::new("other").unwrap();
+    let installations = [(app(), one), (other.clone(), two)].into();
+    let keys = index_keys(&client(), &listed(&Tenant { installations, ..Tenant::default() }));
+    let names: Vec<_> = keys.iter().filter(|key| key.starts_with(&names_prefix(None))).cloned().collect();
+    let mut expected = [
+        (app(), NameKind::SiteHost, "acme.example"),
+        (app(), NameKind::EntitlementId, "e-1"),
+        (other, NameKind::EntitlementId, "acme.example"),
+    ]
+    .map(|(app, kind, name)| IndexEntry::Name { app, number: kind.number(name), client: client() }.encode());
+    expected.sort();
+    assert_eq!(names, expected);
+    assert_eq!(NameKind::SiteHost.number("acme.example"), 0xc768_02a9_9839_0385, "frozen");
+}
+
+#[test]
+fn links_are_listed_from_both_ends() {
+    let other = || ledger_core::ids::InstallationKey { client: client(), app: app() };
+    let after = ledger_core::state::Predecessor { installation: other(), realm: None };
+    let link = IndexEntry::Link { client: client(), app: app() };
+    for installation in [
+        Installation { predecessor: Some(after), ..Installation::default() },
+        Installation { successor: Some(other()), ..Installation::default() },
+    ] {
+        assert!(entries_of(None, installation).contains(&link));
+    }
+    assert!(!entries_of(None, Installation::default()).contains(&link));
 }
 
 #[test]

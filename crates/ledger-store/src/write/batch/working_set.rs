@@ -35,23 +35,26 @@ pub(super) struct TenantEntry {
     pub(super) corrected: bool,
     /// All its events, once something was late; kept up to date while it is kept.
     history: Option<Refold<Box<Event>>>,
+    /// When the history was used last, and how many records it had then.
+    history_used: (u64, usize),
 }
 
 impl TenantEntry {
     pub(super) fn from_stored(row: TenantRow, stored_bytes: usize) -> Self {
         let stored_listed = listed(&row.tenant);
-        Self { row, stored_bytes, stored_listed, pending: Vec::new(), corrected: false, history: None }
-    }
-
-    fn unknown() -> Self {
         Self {
-            row: TenantRow::default(),
-            stored_bytes: 0,
-            stored_listed: Vec::new(),
+            row,
+            stored_bytes,
+            stored_listed,
             pending: Vec::new(),
             corrected: false,
             history: None,
+            history_used: (0, 0),
         }
+    }
+
+    fn unknown() -> Self {
+        Self::from_stored(TenantRow::default(), 0)
     }
 
     pub(super) fn is_stored(&self) -> bool {
@@ -123,30 +126,56 @@ impl TenantEntry {
     }
 }
 
-/// Histories that a writer keeps between batches, the one that was used last behind the others: a tenant that is late
-/// once is late again.
+/// Histories that a writer keeps between batches: a tenant that is late once is late again.
 #[derive(Debug, Default)]
-pub(crate) struct LateHistories(Vec<(ClientKey, Refold<Box<Event>>)>);
+pub(crate) struct LateHistories {
+    by_client: HashMap<ClientKey, (u64, Refold<Box<Event>>)>,
+    /// In all of them.
+    records: usize,
+    /// How many were ever put here.
+    uses: u64,
+}
 
 impl LateHistories {
     fn take(&mut self, client: &ClientKey) -> Option<Refold<Box<Event>>> {
-        let index = self.0.iter().position(|(kept, _)| kept == client)?;
-        Some(self.0.remove(index).1)
+        let (_, history) = self.by_client.remove(client)?;
+        self.records -= history.len();
+        Some(history)
     }
 
     /// Keeps a history; the oldest ones go beyond so many records.
     pub(super) fn put(&mut self, client: ClientKey, history: Refold<Box<Event>>, most_records: usize) {
-        self.0.push((client, history));
-        let mut records: usize = self.0.iter().map(|(_, history)| history.len()).sum();
-        while records > most_records && !self.0.is_empty() {
-            records -= self.0.remove(0).1.len();
+        self.uses += 1;
+        self.records += history.len();
+        self.by_client.insert(client, (self.uses, history));
+        if self.records > most_records {
+            let all = self.by_client.iter().map(|(client, (used, kept))| (*used, client, kept.len()));
+            for client in least_used(all, self.records, most_records) {
+                self.take(&client);
+            }
         }
     }
 
     /// An app-level event was late, so states that are kept may not hold any more.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        (self.by_client, self.records) = (HashMap::new(), 0);
     }
+}
+
+/// Those to forget, of histories with their last use and length: enough that it is not soon asked again.
+fn least_used<'h>(
+    histories: impl Iterator<Item = (u64, &'h ClientKey, usize)>,
+    mut records: usize,
+    most_records: usize,
+) -> Vec<ClientKey> {
+    let mut by_use: Vec<_> = histories.collect();
+    by_use.sort_unstable();
+    let is_needed = |(_, client, kept): (u64, &ClientKey, usize)| {
+        let is_needed = records > most_records / 4 * 3;
+        records -= kept;
+        is_needed.then(|| client.clone())
+    };
+    by_use.into_iter().map_while(is_needed).collect()
 }
 
 /// The stored events below a seq.
@@ -169,14 +198,16 @@ fn stored_events(
 #[derive(Debug)]
 pub(super) struct WorkingSet {
     by_client: HashMap<ClientKey, TenantEntry>,
-    /// Events in all histories that are kept, as of the last count.
-    with_history: Vec<(ClientKey, usize)>,
+    /// In all histories that are kept, as of their last use.
+    history_records: usize,
+    /// How often one was used.
+    history_uses: u64,
 }
 
 impl WorkingSet {
     /// For about so many.
     pub(super) fn with_capacity(tenants: usize) -> Self {
-        Self { by_client: HashMap::with_capacity(tenants), with_history: Vec::new() }
+        Self { by_client: HashMap::with_capacity(tenants), history_records: 0, history_uses: 0 }
     }
 
     /// How many.
@@ -235,16 +266,21 @@ impl WorkingSet {
 
     /// Keeps the memory for histories within its limit; the one of `client` was used last, and stays.
     pub(super) fn forget_histories(&mut self, client: &ClientKey, most_records: usize) {
-        let kept = |entry: &TenantEntry| entry.history.as_ref().map_or(0, Refold::len);
-        let Some(events) = self.by_client.get(client).map(kept).filter(|events| *events > 0) else { return };
-        self.with_history.retain(|(other, _)| other != client);
-        self.with_history.push((client.clone(), events));
-        let mut total: usize = self.with_history.iter().map(|(_, events)| events).sum();
-        while total > most_records && self.with_history.len() > 1 {
-            let (oldest, events) = self.with_history.remove(0);
-            total -= events;
+        let Some(entry) = self.by_client.get_mut(client) else { return };
+        let Some(history) = &entry.history else { return };
+        self.history_uses += 1;
+        self.history_records = self.history_records - entry.history_used.1 + history.len();
+        entry.history_used = (self.history_uses, history.len());
+        if self.history_records <= most_records {
+            return;
+        }
+        let others = self.by_client.iter();
+        let others = others.filter(|(other, entry)| entry.history_used.1 > 0 && *other != client);
+        let others = others.map(|(client, entry)| (entry.history_used.0, client, entry.history_used.1));
+        for oldest in least_used(others, self.history_records, most_records) {
             if let Some(entry) = self.by_client.get_mut(&oldest) {
                 entry.history = None;
+                self.history_records -= std::mem::take(&mut entry.history_used.1);
             }
         }
     }

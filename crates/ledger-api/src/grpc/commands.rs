@@ -1,0 +1,36 @@
+//! `Submit`: a command as a message, read as the native JSON that it mirrors.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::Value as Json;
+
+use super::{Call, message, method, unreadable};
+use crate::action::SUBMIT;
+use crate::http::{AnswerForm, Api, Submitted};
+use crate::problem::ProblemKind;
+use crate::proto::{members, schema};
+use crate::query::Problem;
+
+pub(super) async fn submit(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let Call { caller, timeout, body, .. } = Call::read(request).await?;
+    let method = method(SUBMIT.method.unwrap_or_default())?;
+    let read = members(schema().input(method), message::unframed(&body)?);
+    let mut given = read.map_err(|error| unreadable(&error))?;
+    let event = given.remove("event").unwrap_or_else(|| Json::Object(serde_json::Map::new()));
+    let dry_run = given.remove("dryRun") == Some(Json::Bool(true));
+    let api = match timeout {
+        Some(timeout) => api.within(timeout),
+        None => api,
+    };
+    let form = AnswerForm::Message(schema().output(method));
+    let unwritable = |error| Problem::new(ProblemKind::InvalidBody, format!("the event is no JSON: {error}"));
+    let text = serde_json::to_vec(&event).map_err(unwritable)?;
+    let write = |api: &Api, submitted: &Submitted| -> Result<Response, Problem> {
+        let written = match submitted {
+            Submitted::Sent(answer) => api.write(answer, form),
+            Submitted::Dry(run) => api.write(run, form),
+        };
+        Ok(message::respond(written?.into_body(), None))
+    };
+    api.submit_for(&caller, &text, dry_run, write).await
+}

@@ -1,0 +1,231 @@
+//! Commands at both doors, with a sink that takes them into shards at once. The ledger of real Kafka is asked in `tests/it`.
+
+use std::sync::{Arc, Mutex};
+
+use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
+use ledger_api::command::{CommandSink, Commands, NotPublished};
+use ledger_api::http::Options;
+use ledger_core::event::{AppFact, Event, InstallationFact, OverrideAction};
+use ledger_core::ids::EventId;
+use ledger_core::policy::Policy;
+use ledger_record::json::time::parse_instant;
+use ledger_record::rejection::{Reason, Rejection};
+use ledger_store::ShardId;
+use serde_json::{Value, json};
+
+use crate::filled::{Filled, about, app, installed, product_moved, realm, shard};
+use crate::grpc::{bare, decoded};
+use crate::http::Server;
+
+/// Stands in for the decoder of ingestion, which this crate does not have.
+fn decode(text: &[u8]) -> Result<Event, Rejection> {
+    let given: Value = serde_json::from_slice(text).unwrap();
+    let text = |name: &str| given[name].as_str().unwrap_or_default().to_owned();
+    let (client, of) = (text("clientKey"), text("appKey"));
+    let body = match &*text("type") {
+        "override" => {
+            about(&client, &of, InstallationFact::Override(OverrideAction::Pin { realm: realm("US") }))
+        }
+        "product-moved" => product_moved(&client, "US"),
+        "policy-set" => {
+            ledger_core::event::Body::App { app: app(&of), fact: AppFact::PolicySet { policy: Policy::Off } }
+        }
+        "installed" => installed(&client, &of, "US", "US"),
+        _ => {
+            let (path, detail) = (Some("type".to_owned()), "expected another".to_owned());
+            return Err(Rejection { reason: Reason::UnsupportedType, path, detail });
+        }
+    };
+    let member = |name: &str| given[name].as_str().map(ToOwned::to_owned);
+    let (id, time) = (EventId::new(text("id")).unwrap(), parse_instant(&text("time")).unwrap());
+    Ok(Event { id, time, body, actor: member("actor"), reason: member("reason") })
+}
+
+/// Takes events into two shards, new tenants into the second.
+struct Shards {
+    filled: Mutex<Filled>,
+    published: Mutex<Vec<Event>>,
+}
+
+impl CommandSink for Shards {
+    fn publish(&self, event: &Event, known: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished> {
+        if event.reason.as_deref() == Some("no broker") {
+            return Err(NotPublished("no broker answers".to_owned()));
+        }
+        self.published.lock().unwrap().push(event.clone());
+        let partitions = match (event.client(), known) {
+            (Some(_), known) => vec![known.map_or(1, |known| known.partition)],
+            (None, _) => vec![0, 1],
+        };
+        for partition in &partitions {
+            self.filled.lock().unwrap().take_event(*partition as usize, event.clone());
+        }
+        Ok(partitions.into_iter().map(shard).collect())
+    }
+}
+
+fn access() -> Access {
+    let owner = |seed: u8, apps: &[&str]| TokenOptions {
+        name: format!("owner-{seed}"),
+        sha256: token_hash(&new_token([seed; 32])),
+        scopes: [AccessScope::Operate].into_iter().collect(),
+        apps: Grants::parse(apps).unwrap(),
+        expires: None,
+    };
+    let tokens = vec![owner(1, &["*"]), owner(2, &["app"])];
+    Access::new(&AccessOptions { tokens, ..AccessOptions::default() }).unwrap()
+}
+
+fn served(access: Access) -> (Server, Arc<Shards>) {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU", "US"]);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    filled.take(0, 2, installed("acme", "other", "EU", "EU"));
+    let ledger = Arc::clone(&filled.ledger);
+    let sink = Arc::new(Shards { filled: Mutex::new(filled), published: Mutex::default() });
+    let commands = Commands { decode, sink: sink.clone() };
+    let server = Server::with(&ledger, Options::default(), |api| {
+        api.with_commands(Some(commands)).with_access(Arc::new(access))
+    });
+    (server, sink)
+}
+
+fn post(server: &Server, parameters: &str, body: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent.post(format!("http://{}/v1/commands{parameters}", server.address()));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let mut answer = request.send(body).unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap())
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+
+fn pin(id: &str, client: &str, of: &str) -> Value {
+    json!({"id": id, "type": "override", "time": "2026-03-05T00:00:00.000Z", "clientKey": client, "appKey": of,
+           "action": "PIN", "realm": "US", "actor": "eva", "reason": "case 1"})
+}
+
+#[test]
+fn both_doors_answer_a_command_alike() {
+    let (server, sink) = served(Access::default());
+    for event in [
+        pin("c-1", "acme", "app"),
+        pin("c-2", "nobody", "app"),
+        json!({"id": "c-3", "type": "policy-set", "time": "2026-03-01T01:00:00.000Z", "appKey": "app", "policy": {"mode": "off"}}),
+    ] {
+        let (status, dry) = post(&server, "?dryRun=true", &event.to_string(), &[JSON]);
+        assert_eq!(status, 200, "{dry}");
+        let reply = server.call("Submit", &json!({ "event": event, "dryRun": true }));
+        assert_eq!(reply.status, 0, "{}", reply.message);
+        assert_eq!(decoded(&reply, "Submit"), [bare(dry)]);
+        assert!(sink.published.lock().unwrap().iter().all(|sent| sent.id.as_str() != event["id"]));
+        let reply = server.call("Submit", &json!({ "event": event }));
+        assert_eq!(reply.status, 0, "{}", reply.message);
+        let (status, again) = post(&server, "", &event.to_string(), &[JSON]);
+        assert_eq!((status, decoded(&reply, "Submit")), (201, vec![bare(again)]));
+    }
+    assert_eq!(sink.published.lock().unwrap().len(), 3, "each once");
+    let of_app = server.get("/v1/commands/c-3?appKey=app").json();
+    assert_eq!(
+        (of_app["records"].as_array().unwrap().len(), &of_app["pending"]),
+        (2, &Value::Null),
+        "{of_app}"
+    );
+}
+
+#[test]
+fn refusals_have_their_codes_at_both_doors() {
+    let (server, sink) = served(Access::default());
+    assert_eq!(post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]).0, 201);
+    let with = |name: &str, value: &str| {
+        let mut event = pin("c-2", "acme", "app");
+        event[name] = value.into();
+        event
+    };
+    for (event, http, grpc, code, parameter) in [
+        (with("type", "installed"), 422, 3, "not-a-command", Some("type")),
+        (with("type", "unheard-of"), 422, 3, "event-refused", Some("type")),
+        (with("time", "2027-01-01T00:00:00.000Z"), 422, 3, "event-refused", Some("time")),
+        (with("reason", "no broker"), 503, 14, "not-published", None),
+        (with("id", "c-1"), 201, 0, "", None),
+        (
+            {
+                let mut other = pin("c-1", "acme", "app");
+                other["reason"] = "other".into();
+                other
+            },
+            409,
+            6,
+            "event-id-conflict",
+            Some("id"),
+        ),
+    ] {
+        let (status, problem) = post(&server, "", &event.to_string(), &[JSON]);
+        assert_eq!((status, problem["code"].as_str().unwrap_or_default()), (http, code), "{problem}");
+        assert_eq!(problem["parameter"].as_str(), parameter, "{problem}");
+        let reply = server.call("Submit", &json!({ "event": event }));
+        assert_eq!(reply.status, grpc, "{code}: {}", reply.message);
+        if grpc != 0 {
+            assert_eq!(reply.reason(), (code.to_owned(), parameter.map(ToOwned::to_owned)));
+        }
+    }
+    let text = pin("c-3", "acme", "app").to_string();
+    // A form of another site can send no JSON.
+    for headers in
+        [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/x-www-form-urlencoded")]]
+    {
+        assert_eq!(post(&server, "", &text, headers).1["code"], "invalid-body", "{headers:?}");
+    }
+    assert_eq!(post(&server, "", "[1]", &[JSON]).1["code"], "invalid-body");
+    assert_eq!(post(&server, "?dryrun=true", &text, &[JSON]).1["code"], "unknown-parameter");
+    assert_eq!(sink.published.lock().unwrap().len(), 1, "none of them was published");
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let answer = agent.get(format!("http://{}/v1/commands", server.address())).call().unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "POST"));
+}
+
+#[test]
+fn grants_of_apps_hold_for_commands() {
+    let (server, sink) = served(access());
+    let bearer = |seed: u8| format!("Bearer {}", new_token([seed; 32]));
+    let (all, partner) = (bearer(1), bearer(2));
+    let send = |parameters: &str, event: &Value, authorization: &str| {
+        post(&server, parameters, &event.to_string(), &[JSON, ("authorization", authorization)])
+    };
+    let moved =
+        json!({"id": "m", "type": "product-moved", "time": "2026-03-05T00:00:00.000Z", "clientKey": "acme"});
+    for dry in ["", "?dryRun=true"] {
+        let hidden = send(dry, &pin("c-1", "acme", "other"), &partner);
+        assert_eq!((hidden.0, &hidden.1["code"]), (404, &"not-found".into()), "{}", hidden.1);
+        assert_eq!(hidden, send(dry, &pin("c-1", "acme", "absent"), &partner));
+        assert_eq!(hidden, send(dry, &moved, &partner));
+    }
+    assert!(sink.published.lock().unwrap().is_empty());
+    let (status, dry) = send("?dryRun=true", &pin("c-1", "acme", "app"), &partner);
+    assert_eq!((status, dry["after"].as_array().unwrap().len()), (200, 1), "{dry}");
+    assert!(!dry.to_string().contains("other"), "{dry}");
+    for (event, owner, status) in [
+        (pin("c-1", "acme", "app"), &partner, 201),
+        (pin("c-2", "acme", "other"), &all, 201),
+        (moved, &all, 201),
+    ] {
+        let (found, answer) = send("", &event, owner);
+        assert_eq!(found, status, "{answer}");
+    }
+    let actors: Vec<_> =
+        sink.published.lock().unwrap().iter().map(|event| event.actor.clone().unwrap()).collect();
+    assert_eq!(actors, ["eva via owner-2", "eva via owner-1", "owner-1"]);
+    let status = |path: &str, owner: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.get(format!("http://{}{path}", server.address()));
+        request.header("authorization", owner).call().unwrap().status().as_u16()
+    };
+    for (path, of_partner) in [
+        ("/v1/commands/c-1?clientKey=acme", 200),
+        ("/v1/commands/c-2?clientKey=acme", 404),
+        ("/v1/commands/c-2?clientKey=acme&appKey=other", 404),
+        ("/v1/commands/m?clientKey=acme", 200),
+    ] {
+        assert_eq!((status(path, &partner), status(path, &all)), (of_partner, 200), "{path}");
+    }
+}

@@ -1,0 +1,279 @@
+//! `lineage`: which installation goes on from which. Proposals go out as CSV, and those that a person left in the file
+//! are confirmed: each becomes a `continued` and a `superseded`, published by the server.
+
+use std::io::Read as _;
+
+use csv::{ReaderBuilder, Writer};
+use ledger_api::query::{LineageQuery, Page, Raw};
+use ledger_record::hash::Hash;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::query::check_left_out;
+use super::{Context, InputFile};
+use crate::ask_error::AskError;
+use crate::backend::{Backend, FIRST_PAGE, Remote};
+use crate::cli;
+use crate::output::{LINEAGE, OutputError, items_at, text_at};
+use crate::{Exit, Failure};
+
+/// Where the server takes commands.
+const COMMANDS: &str = "/v1/commands";
+
+/// A proposal as a line of the file. Confirming needs the keys and the first event; the rest is for the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProposalRow {
+    app_key: String,
+    from_client_key: String,
+    #[serde(default)]
+    from_realm: Option<String>,
+    #[serde(default)]
+    from_status: String,
+    #[serde(default)]
+    last_event: String,
+    to_client_key: String,
+    #[serde(default)]
+    to_realm: Option<String>,
+    #[serde(default)]
+    to_status: String,
+    first_event: String,
+    #[serde(default)]
+    site_host: Option<String>,
+    #[serde(default)]
+    entitlement_id: Option<String>,
+    #[serde(default)]
+    installation_id: Option<String>,
+}
+
+pub(super) fn run(context: &mut Context<'_, '_>, args: cli::LineageArgs) -> Result<Exit, Failure> {
+    let cli::LineageArgs { client_key: client, app, export, confirm, actor, target } = args;
+    let backend = context.backend(&target)?;
+    match (confirm, backend) {
+        (Some(file), Backend::Remote(server)) => {
+            confirm_proposals(context, &server, &InputFile::new(file), actor.as_deref().unwrap_or_default())
+        }
+        (_, backend) => {
+            let query = LineageQuery { app, client, page: FIRST_PAGE };
+            if export { export_proposals(context, &backend, query) } else { list(context, &backend, query) }
+        }
+    }
+}
+
+fn list(context: &mut Context<'_, '_>, backend: &Backend, mut query: LineageQuery) -> Result<Exit, Failure> {
+    let (mut common, mut left_out) = (Vec::new(), Vec::new());
+    let mut printer = context.printer(LINEAGE);
+    loop {
+        let page = backend.ask(&query)?;
+        let links = page.links.iter().map(|link| named("link", link));
+        for item in links.chain(page.proposals.iter().map(|proposal| named("proposal", proposal))) {
+            printer.item(&item?)?;
+        }
+        common.extend(page.common_names);
+        left_out.extend(page.refused);
+        if page.next_cursor.is_none() {
+            break;
+        }
+        query.page = Page { cursor: page.next_cursor, ..FIRST_PAGE };
+    }
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "no link is recorded, and none is proposed");
+    report_common(context, &common);
+    check_left_out(context, left_out)
+}
+
+/// A link or a proposal, told apart by a name.
+fn named(name: &str, item: &Raw) -> Result<Raw, OutputError> {
+    let text = format!("{{\"{name}\":{}}}", item.get());
+    RawValue::from_string(text).map_err(|error| OutputError(error.into()))
+}
+
+fn report_common(context: &mut Context<'_, '_>, common: &[Raw]) {
+    for name in common.iter().map(|name| value(name)) {
+        let [app, by, value] = ["/appKey", "/by", "/value"].map(|at| text_at(&name, at));
+        context.report(&format!("nothing is proposed by {by} {value}: too many tenants of {app} have it"));
+    }
+}
+
+fn value(item: &RawValue) -> Value {
+    // What this program or its server has written is JSON.
+    serde_json::from_str(item.get()).unwrap_or_default()
+}
+
+fn export_proposals(
+    context: &mut Context<'_, '_>,
+    backend: &Backend,
+    mut query: LineageQuery,
+) -> Result<Exit, Failure> {
+    let (mut common, mut left_out) = (Vec::new(), Vec::new());
+    let mut out = Writer::from_writer(&mut context.env.output);
+    let unwritten = |error: csv::Error| OutputError(error.into());
+    loop {
+        let page = backend.ask(&query)?;
+        for proposal in &page.proposals {
+            out.serialize(ProposalRow::from_proposal(&value(proposal))).map_err(unwritten)?;
+        }
+        common.extend(page.common_names);
+        left_out.extend(page.refused);
+        if page.next_cursor.is_none() {
+            break;
+        }
+        query.page = Page { cursor: page.next_cursor, ..FIRST_PAGE };
+    }
+    out.flush().map_err(OutputError)?;
+    drop(out);
+    report_common(context, &common);
+    check_left_out(context, left_out)
+}
+
+impl ProposalRow {
+    fn from_proposal(proposal: &Value) -> Self {
+        let text = |at: &str| text_at(proposal, at);
+        let given = |at: &str| Some(text(at)).filter(|text| !text.is_empty());
+        let shared = |by: &str| {
+            let name = items_at(proposal, "/shared").iter().find(|name| text_at(name, "/by") == by);
+            name.map(|name| text_at(name, "/value"))
+        };
+        Self {
+            app_key: text("/appKey"),
+            from_client_key: text("/from/clientKey"),
+            from_realm: given("/from/pinnedRealm"),
+            from_status: text("/from/status"),
+            last_event: text("/from/lastEvent"),
+            to_client_key: text("/to/clientKey"),
+            to_realm: given("/to/pinnedRealm"),
+            to_status: text("/to/status"),
+            first_event: text("/to/firstEvent"),
+            site_host: shared("SITE_HOST"),
+            entitlement_id: shared("ENTITLEMENT_ID"),
+            installation_id: shared("INSTALLATION_ID"),
+        }
+    }
+
+    /// The events of the link, for both installations. Both have the time at which the newer one appeared. Their ids
+    /// follow from the line, so a file that is confirmed again changes nothing.
+    fn events(&self, actor: &str) -> [Value; 2] {
+        let Self { app_key, from_client_key, to_client_key, first_event, .. } = self;
+        let parts = [app_key, from_client_key, to_client_key, first_event].map(String::as_bytes);
+        let hash = Hash::of(&[&parts.join(&0)]).to_text();
+        let names = [("site", &self.site_host), ("entitlement", &self.entitlement_id)];
+        let names = names.into_iter().chain([("installation", &self.installation_id)]);
+        let names = names.filter_map(|(what, name)| Some(format!("{what} {}", name.as_ref()?)));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let reason = format!("a proposed link was confirmed; both have {names}");
+        let event = |kind: &str, client: &str| {
+            json!({
+                "id": format!("lineage-{kind}-{hash}"), "type": kind, "time": first_event, "clientKey": client,
+                "appKey": app_key, "evidence": "operator", "actor": actor, "reason": reason
+            })
+        };
+        let mut continued = event("continued", to_client_key);
+        continued["fromClientKey"] = from_client_key.clone().into();
+        if let Some(realm) = &self.from_realm {
+            continued["fromRealm"] = realm.clone().into();
+        }
+        let mut superseded = event("superseded", from_client_key);
+        superseded["toClientKey"] = to_client_key.clone().into();
+        [continued, superseded]
+    }
+}
+
+fn confirm_proposals(
+    context: &mut Context<'_, '_>,
+    server: &Remote,
+    file: &InputFile,
+    actor: &str,
+) -> Result<Exit, Failure> {
+    let text = context.read(file)?;
+    let rows: Result<Vec<ProposalRow>, _> =
+        ReaderBuilder::new().from_reader(&text[..]).deserialize().collect();
+    let rows = rows.map_err(|error| {
+        Failure::new(format!("the file of proposals: {error}"))
+            .hint("confirm a file of `lineage --export`, without the lines that are not to be confirmed")
+    })?;
+    let (mut confirmed, mut pending) = (0, Vec::new());
+    for row in &rows {
+        for event in row.events(actor) {
+            pending.extend(submit(server, &event)?);
+        }
+        confirmed += 1;
+        context.report(&format!(
+            "confirmed {confirmed} of {}: {} of {} goes on from {}",
+            rows.len(),
+            row.app_key,
+            row.to_client_key,
+            row.from_client_key
+        ));
+    }
+    if pending.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(format!("published, and not recorded yet: {}", pending.join(", ")))
+        .hint("confirm the same file again: what is recorded is not published a second time"))
+}
+
+/// Publishes an event. Answers its id if the server has not recorded it yet.
+fn submit(server: &Remote, event: &Value) -> Result<Option<String>, AskError> {
+    let mut response = server.order(COMMANDS, event.to_string())?;
+    let is_pending = response.status() == ureq::http::StatusCode::ACCEPTED;
+    let mut text = String::new();
+    let read = response.body_mut().as_reader().read_to_string(&mut text);
+    read.map_err(|source| server.broken(source))?;
+    Ok(is_pending.then(|| text_at(event, "/id")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proposal() -> Value {
+        json!({
+            "appKey": "app",
+            "from": {"clientKey": "=old, inc", "status": "UNINSTALLED", "pinnedRealm": "EU",
+                     "lastEvent": "2026-03-01T02:00:00.000Z"},
+            "to": {"clientKey": "new", "status": "INSTALLED", "firstEvent": "2026-03-01T03:00:00.000Z"},
+            "shared": [{"by": "SITE_HOST", "value": "acme.atlassian.net"}, {"by": "ENTITLEMENT_ID", "value": "e\"1"}]
+        })
+    }
+
+    #[test]
+    fn exported_line_reads_back_as_it_was() {
+        let row = ProposalRow::from_proposal(&proposal());
+        let mut out = Writer::from_writer(Vec::new());
+        out.serialize(&row).unwrap();
+        let text = out.into_inner().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            "appKey,fromClientKey,fromRealm,fromStatus,lastEvent,toClientKey,toRealm,toStatus,firstEvent,siteHost,\
+             entitlementId,installationId\napp,\"=old, inc\",EU,UNINSTALLED,2026-03-01T02:00:00.000Z,new,,INSTALLED,\
+             2026-03-01T03:00:00.000Z,acme.atlassian.net,\"e\"\"1\",\n"
+        );
+        let read: Vec<ProposalRow> =
+            ReaderBuilder::new().from_reader(&text[..]).deserialize().collect::<Result<_, _>>().unwrap();
+        assert_eq!(read, [row]);
+    }
+
+    #[test]
+    fn confirmed_line_becomes_an_event_for_each_of_the_two() {
+        let row = ProposalRow::from_proposal(&proposal());
+        let [continued, superseded] = row.events("ops");
+        let time = "2026-03-01T03:00:00.000Z";
+        let reason = "a proposed link was confirmed; both have site acme.atlassian.net, entitlement e\"1";
+        let id = |event: &Value| text_at(event, "/id");
+        assert_eq!(
+            continued,
+            json!({"id": id(&continued), "type": "continued", "time": time, "clientKey": "new", "appKey": "app",
+                   "fromClientKey": "=old, inc", "fromRealm": "EU", "evidence": "operator", "actor": "ops",
+                   "reason": reason})
+        );
+        assert_eq!(
+            superseded,
+            json!({"id": id(&superseded), "type": "superseded", "time": time, "clientKey": "=old, inc",
+                   "appKey": "app", "toClientKey": "new", "evidence": "operator", "actor": "ops", "reason": reason})
+        );
+        assert_eq!(row.events("someone else").map(|event| id(&event)), [id(&continued), id(&superseded)]);
+        let other = ProposalRow { first_event: "2026-03-01T04:00:00.000Z".to_owned(), ..row };
+        assert_ne!(id(&other.events("ops")[0]), id(&continued));
+    }
+}
