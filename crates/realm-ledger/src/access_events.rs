@@ -79,8 +79,8 @@ impl<S: Subscriber> Layer<S> for AccessEvents {
         let mut members = Members::default();
         line.record(&mut members);
         let id = format!("{run}-{}", lines.fetch_add(1, Ordering::Relaxed));
-        let key = members.0.get("principal").and_then(Value::as_str).unwrap_or_default().to_owned();
-        topic.send(&key, cloud_event(&id, now(), members).to_string().as_bytes());
+        let event = cloud_event(&id, now(), members);
+        topic.send(event["data"]["principal"].as_str(), event.to_string().as_bytes());
     }
 }
 

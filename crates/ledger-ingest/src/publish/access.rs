@@ -53,8 +53,10 @@ impl AccessTopic {
     }
 
     /// Sends a line that is a CloudEvent as JSON; those of one key stay in order. It never waits.
-    pub fn send(&self, key: &str, line: &[u8]) {
-        let record = BaseRecord::to(&self.topic).key(key).payload(line).headers(content_type(CLOUD_EVENT));
+    pub fn send(&self, key: Option<&str>, line: &[u8]) {
+        let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic);
+        record = record.payload(line).headers(content_type(CLOUD_EVENT));
+        record.key = key;
         if self.producer.send(record).is_err() {
             counter!(metric::ACCESS_LOST).increment(1);
         }
@@ -102,7 +104,7 @@ mod tests {
         let topic = AccessTopic::new(&options, "access").unwrap();
         let begun = Instant::now();
         for _ in 0..20_000 {
-            topic.send("support", b"{}");
+            topic.send(Some("support"), b"{}");
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert!(topic.producer.in_flight_count() <= 10_000, "{}", topic.producer.in_flight_count());
