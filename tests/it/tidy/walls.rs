@@ -57,7 +57,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one crate may use.
-const ONLY_USED_BY: [(&str, &[&str]); 17] = [
+const ONLY_USED_BY: [(&str, &[&str]); 20] = [
     ("axum", &["ledger-api", "ledger-gateway"]),
     ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
@@ -66,10 +66,13 @@ const ONLY_USED_BY: [(&str, &[&str]); 17] = [
     ("ed25519-dalek", &["ledger-record"]),
     ("hmac", &["ledger-record"]),
     ("indicatif", &["realm-ledger"]),
+    ("jsonwebtoken", &["ledger-api", "ledger-gateway"]),
     ("metrics-exporter-prometheus", &["realm-ledger"]),
     ("opentelemetry", &["realm-ledger"]),
     ("rdkafka", &["ledger-ingest", "ledger-tests"]),
+    ("ring", &["ledger-api"]),
     ("rocksdb", &["ledger-store"]),
+    ("tokio-rustls", &["ledger-api"]),
     ("toml", &["realm-ledger"]),
     ("tonic", &["ledger-api", "ledger-tests"]),
     ("tower", &["ledger-api", "ledger-tests"]),
