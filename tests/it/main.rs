@@ -12,6 +12,7 @@ mod decisions;
 mod endurance;
 mod fenced;
 mod foreign;
+mod gateway;
 mod group;
 mod halts;
 mod import;

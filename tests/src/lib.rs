@@ -1,8 +1,9 @@
 //! The harness of the integration tests: their access to the outside world.
 //!
+//! - [`gateway`]: scripts of `tests/gateway`: foreign signers, and an app behind the gateway.
 //! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
 //! - [`node`]: scripts of `tests/page`, in which a browser looks at the page.
-//! - [`python`]: scripts of `tests/verifier` and `tests/rules`, which check the same things without any of our code.
+//! - [`python`]: scripts of `tests/verifier`, `tests/rules` and `tests/gateway`, which check the same things without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
 //! - [`wait`]: polling for a condition.
@@ -19,6 +20,7 @@
 use ledger_record::proof::line::LedgerSecret;
 
 pub mod disk;
+pub mod gateway;
 pub mod kafka;
 pub mod node;
 pub mod process;

@@ -24,6 +24,11 @@ pub fn rules_script(name: &str) -> Command {
     in_folder("rules", name)
 }
 
+/// A script of `tests/gateway`, likewise.
+pub(crate) fn gateway_script(name: &str) -> Command {
+    in_folder("gateway", name)
+}
+
 fn in_folder(folder: &str, name: &str) -> Command {
     let environment = cache().join(format!("python-{}", &hex::encode(Sha256::digest(REQUIREMENTS))[..12]));
     let python = environment.join("bin/python");

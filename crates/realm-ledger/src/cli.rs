@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 mod asking;
 mod audit;
+mod gateway;
 mod keeping;
 mod parse;
 mod token;
@@ -23,6 +24,7 @@ pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
     RefillArgs, Verify,
 };
+pub(crate) use gateway::GatewayArgs;
 pub(crate) use keeping::{BackupArgs, RestoreArgs};
 use parse::unicode_path;
 pub(crate) use parse::{ItemName, QuarantineItem};
@@ -99,6 +101,8 @@ pub enum Format {
 pub enum Command {
     /// Run the ledger: Kafka to log to answers over HTTP, until SIGTERM
     Serve(Serve),
+    /// Take the hooks of apps and send them on to Kafka, without a ledger beside it
+    Gateway(GatewayArgs),
     /// See it work: everything in one process, with a sample stream
     Demo(Demo),
     /// Append events from a file, without Kafka

@@ -123,11 +123,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
+pub use body::read_within as read_body_within;
 pub(crate) use gate::Caller;
 pub use health::ReadyBounds;
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
-pub use serve::serve_admin;
+pub use serve::{serve_admin, serve_routes};
 
 use crate::access::Access;
 use crate::backup::MakeBackup;

@@ -50,6 +50,19 @@ pub async fn serve_admin(
     Ok(())
 }
 
+/// Serves these routes in the same way, for a listener of another kind: with the same guards of sockets, heads and bodies,
+/// and the same measures. Who may call them is their own affair.
+pub async fn serve_routes(
+    listener: TcpListener,
+    routes: Router,
+    connections: usize,
+    deadlines: Deadlines,
+    shutdown: impl Future<Output = ()>,
+) {
+    let connections = Arc::new(Connections::new(connections, false));
+    take_all(listener, connections, super::layered(routes), deadlines, shutdown, || ()).await;
+}
+
 /// Takes connections until the shutdown, then lets what is open come to its end.
 async fn take_all(
     listener: TcpListener,

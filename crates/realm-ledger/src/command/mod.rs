@@ -4,6 +4,7 @@
 mod backup;
 mod config;
 mod export;
+mod gateway;
 mod import;
 mod input;
 mod keys;
@@ -53,7 +54,7 @@ pub(crate) struct Context<'a, 'b> {
 pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut context = Context { global: &global, env, completeness: Completeness::default() };
-    if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Gateway(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
     // A stream may be as long as the log, and stops with its reader; a verdict, or a list that is whole or not, does not.
@@ -77,6 +78,7 @@ pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
 fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(context, args),
+        Command::Gateway(args) => gateway::run(context, args),
         Command::Demo(args) => serve::demo(context, &args),
         Command::Import(args) => import::run(context, args),
         Command::Topics(args) => topics::run(context, args),

@@ -260,6 +260,9 @@ impl Layers {
         if let Err(error) = Access::new(access) {
             check("access.token", false, &format!("a table of entries that can be told apart: {error}"));
         }
+        for fault in loaded.config.gateway.faults() {
+            check(fault.key, false, &fault.expected);
+        }
         let level = crate::telemetry::filter(&loaded.config.log.level);
         check("log.level", level.is_some(), "a level such as \"info\"");
     }

@@ -18,6 +18,7 @@
 //! (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`); they are left alone.
 
 mod access;
+mod gateway;
 mod layers;
 mod paths;
 mod setting;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger_api::access::AccessOptions;
+use ledger_gateway::options::GatewayOptions;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
@@ -57,6 +59,8 @@ pub struct Config {
     pub evidence: EvidenceOptions,
     /// Where queries are answered.
     pub http: HttpOptions,
+    /// The hooks that are taken.
+    pub gateway: GatewayOptions,
     /// Where a server writes backups when it is asked for one; none: nowhere.
     pub backup_dir: Option<PathBuf>,
     /// Who may ask.
@@ -77,6 +81,7 @@ impl Default for Config {
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
+            gateway: GatewayOptions::default(),
             backup_dir: None,
             access: AccessOptions::default(),
             log: LogOptions::default(),
