@@ -25,7 +25,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
 use crate::forward::{AppAnswer, Forwarded};
-use crate::gateway::{Answer, Mode, Outcome, Place, Shared, now};
+use crate::gateway::{Answer, Mode, Outcome, HookPlace, GatewayState, now};
 use crate::hook::{Hook, Lifecycle, Phase};
 use crate::journal::AppendError;
 use crate::limits::{HOOK_MAX_BYTES, LOOKUP_TIMEOUT};
@@ -36,8 +36,8 @@ use crate::{links, metric};
 
 /// A call, read to its end.
 struct Call<'g> {
-    shared: &'g Arc<Shared>,
-    place: Place<'g>,
+    shared: &'g Arc<GatewayState>,
+    place: HookPlace<'g>,
     mode: Mode<'g>,
     parts: Parts,
     body: Bytes,
@@ -74,8 +74,8 @@ enum When {
 
 /// Answers a call to this place.
 pub(crate) async fn answer(
-    shared: &Arc<Shared>,
-    place: Place<'_>,
+    shared: &Arc<GatewayState>,
+    place: HookPlace<'_>,
     mode: Mode<'_>,
     parts: Parts,
     body: Body,
@@ -107,7 +107,7 @@ pub(crate) async fn answer(
 }
 
 /// Room for the body of a call and the answer of the app.
-fn room<'s>(shared: &'s Shared, parts: &Parts) -> Result<SemaphorePermit<'s>, Refusal> {
+fn room<'s>(shared: &'s GatewayState, parts: &Parts) -> Result<SemaphorePermit<'s>, Refusal> {
     let length = parts.headers.get(axum::http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(HOOK_MAX_BYTES);
     let kib = u32::try_from(length.min(HOOK_MAX_BYTES) / 1024 + 1).unwrap_or(u32::MAX);
@@ -154,7 +154,7 @@ impl<'g> Call<'g> {
     }
 
     async fn of_install(&self, lifecycle: Lifecycle, token: &str) -> Result<Plan, Refusal> {
-        let Place { app, hook, .. } = self.place;
+        let HookPlace { app, hook, .. } = self.place;
         let request = SignedRequest {
             method: self.parts.method.as_str(),
             uri: &self.parts.uri,
@@ -277,7 +277,7 @@ impl<'g> Call<'g> {
     }
 
     async fn forward(&self, base: &str, outcome: &mut Outcome) -> Result<AppAnswer, Refusal> {
-        let Place { app, hook, .. } = self.place;
+        let HookPlace { app, hook, .. } = self.place;
         let query = self.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("{}{}{query}", base.trim_end_matches('/'), app.path_of(hook));
         let Parts { method, headers, .. } = &self.parts;
@@ -353,7 +353,7 @@ impl<'g> Call<'g> {
 }
 
 /// Records events in this order; all of them are on disk when it returns.
-async fn record(shared: &Shared, events: &[Event]) -> Result<(), Refusal> {
+async fn record(shared: &GatewayState, events: &[Event]) -> Result<(), Refusal> {
     let mut pending = Vec::with_capacity(events.len());
     for event in events {
         pending.push(

@@ -32,10 +32,10 @@ const COPY_TOKEN: &str = "x-realm-ledger-token";
 
 /// Takes hooks. Clones are the same gateway.
 #[derive(Debug, Clone)]
-pub struct Gateway(pub(crate) Arc<Shared>);
+pub struct Gateway(pub(crate) Arc<GatewayState>);
 
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct GatewayState {
     pub(crate) options: GatewayOptions,
     /// By host: the app and its realm.
     hosts: BTreeMap<String, (usize, Realm)>,
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
 
 /// Where a call belongs: known before anything of it is read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'g> {
+pub(crate) struct HookPlace<'g> {
     pub(crate) app: &'g AppOptions,
     pub(crate) realm: Realm,
     pub(crate) hook: Hook,
@@ -117,7 +117,7 @@ impl Gateway {
             hosts.filter_map(|(host, place)| Some((host.to_ascii_lowercase(), options.place_of(place)?)));
         let is_forge = options.apps.iter().any(|app| app.forge_app.is_some());
         let jwks = if is_forge { options.forge_jwks.as_slice() } else { &[] };
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(GatewayState {
             hosts: hosts.collect(),
             journal,
             access,
@@ -165,7 +165,7 @@ async fn take(State(Gateway(shared)): State<Gateway>, request: Request) -> Respo
 
 /// The line of the log, and the counts, of a call.
 fn report(
-    place: Option<Place<'_>>,
+    place: Option<HookPlace<'_>>,
     outcome: &Outcome,
     code: &'static str,
     status: StatusCode,
@@ -186,10 +186,10 @@ fn report(
     }
 }
 
-impl Shared {
+impl GatewayState {
     /// The place of a call: by its route, or by its host and the path of the app. A host that stands for one realm is never
     /// another's.
-    fn place(&self, parts: &Parts) -> Option<Place<'_>> {
+    fn place(&self, parts: &Parts) -> Option<HookPlace<'_>> {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(parts.uri.host());
         let host = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase());
         let mapped = host.and_then(|host| self.hosts.get(&host).copied());
@@ -200,16 +200,16 @@ impl Shared {
             let (at, realm) = self.options.place_of(&format!("{name}/{realm}"))?;
             let hook = Hook::parse(hook)?;
             let is_right = mapped.is_none_or(|mapped| mapped == (at, realm));
-            return is_right.then_some(Place { app: &self.options.apps[at], realm, hook });
+            return is_right.then_some(HookPlace { app: &self.options.apps[at], realm, hook });
         }
         let (at, realm) = mapped?;
         let app = &self.options.apps[at];
         let (hook, _) = Hook::all().find(|(hook, _)| *hook != Hook::Seen && app.path_of(*hook) == path)?;
-        Some(Place { app, realm, hook })
+        Some(HookPlace { app, realm, hook })
     }
 
     /// How a call came: a copy has a token of its own, anything else goes on to the app.
-    async fn mode<'g>(&self, parts: &Parts, place: Place<'g>) -> Result<Mode<'g>, Refusal> {
+    async fn mode<'g>(&self, parts: &Parts, place: HookPlace<'g>) -> Result<Mode<'g>, Refusal> {
         let mut tokens = parts.headers.get_all(COPY_TOKEN).into_iter();
         let Some(token) = tokens.next() else {
             let base = place.app.forward.get(&place.realm).filter(|_| place.hook != Hook::Seen);

@@ -34,12 +34,12 @@ pub(crate) struct SignedRequest<'c> {
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct InstallClaims {
     iss: String,
     aud: Audiences,
     qsh: Option<String>,
     sub: Option<String>,
-    context: Option<Context>,
+    context: Option<InstallContext>,
 }
 
 #[derive(Deserialize)]
@@ -50,17 +50,17 @@ enum Audiences {
 }
 
 #[derive(Deserialize)]
-struct Context {
-    user: Option<User>,
+struct InstallContext {
+    user: Option<InstallUser>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct User {
+struct InstallUser {
     account_id: Option<String>,
 }
 
-impl Claims {
+impl InstallClaims {
     fn actor(&self) -> Option<String> {
         let account = || self.context.as_ref()?.user.as_ref()?.account_id.clone();
         self.sub.clone().or_else(account).filter(|actor| !actor.is_empty())
@@ -103,7 +103,7 @@ impl InstallKeys {
         if audiences.is_empty() {
             return Err(Refusal::WrongAudience);
         }
-        let claims: Claims = token::claims(token, &key, &audiences, None)?;
+        let claims: InstallClaims = token::claims(token, &key, &audiences, None)?;
         if !claims.is_for(request) {
             return Err(Refusal::WrongQueryHash);
         }
@@ -114,11 +114,11 @@ impl InstallKeys {
 /// Whose token it says it is. Nothing of it is checked here: only the app has the secret.
 pub(crate) fn app_token(token: &str) -> Result<AppToken, Refusal> {
     #[derive(Deserialize)]
-    struct Unchecked {
+    struct UncheckedIssuer {
         iss: String,
         sub: Option<String>,
     }
-    let claims: Unchecked = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
+    let claims: UncheckedIssuer = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
     let client = ClientKey::new(claims.iss.as_str()).map_err(|_| Refusal::NoTenant)?;
     Ok(AppToken { client, actor: claims.sub.filter(|actor| !actor.is_empty()) })
 }

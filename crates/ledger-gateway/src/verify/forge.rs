@@ -53,37 +53,37 @@ pub(crate) struct ForgeKeys {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Claims {
+struct InvocationClaims {
     jti: Option<String>,
-    app: App,
-    context: Option<Context>,
+    app: ForgeApp,
+    context: Option<SiteContext>,
     principal: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct App {
+struct ForgeApp {
     installation_id: String,
-    module: Option<Module>,
-    installation: Option<Installation>,
+    module: Option<ForgeModule>,
+    installation: Option<ForgeInstallation>,
     license: Option<LicenseClaim>,
 }
 
 #[derive(Deserialize)]
-struct Module {
+struct ForgeModule {
     #[serde(rename = "type")]
     kind: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Installation {
+struct ForgeInstallation {
     #[serde(default)]
-    contexts: Vec<Context>,
+    contexts: Vec<SiteContext>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Context {
+struct SiteContext {
     cloud_id: Option<String>,
     site_url: Option<String>,
 }
@@ -124,7 +124,7 @@ impl ForgeKeys {
                     continue;
                 }
             };
-            let claims: Claims = token::claims(token, &key, &[forge_app], Some(ISSUER))?;
+            let claims: InvocationClaims = token::claims(token, &key, &[forge_app], Some(ISSUER))?;
             let used =
                 once.then(|| self.token_ids.take(claims.jti.as_deref(), Instant::now())).transpose()?;
             return Ok((claims.proven()?, used));
@@ -137,10 +137,10 @@ impl ForgeKeys {
     async fn sets_for(&self, token: &str) -> Result<Vec<Arc<KeySet>>, Refusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Unchecked {
+        struct UncheckedLabel {
             ic_label: Option<String>,
         }
-        let unchecked: Unchecked = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
+        let unchecked: UncheckedLabel = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
         let Some(label) = unchecked.ic_label else { return Ok(self.sets.clone()) };
         let template = self.template.as_ref().filter(|_| is_label(&label)).ok_or(Refusal::BadLabel)?;
         let lock = || self.isolated.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +173,7 @@ fn is_label(label: &str) -> bool {
     (1..=LABEL_MAX_BYTES).contains(&label.len()) && label.bytes().all(is_harmless)
 }
 
-impl Claims {
+impl InvocationClaims {
     fn proven(self) -> Result<ForgeToken, Refusal> {
         let contexts = self.app.installation.map(|installation| installation.contexts).unwrap_or_default();
         let site_url = self.context.as_ref().and_then(|context| context.site_url.clone());
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn proven(claims: &str) -> Result<ForgeToken, Refusal> {
-        serde_json::from_str::<Claims>(claims).unwrap().proven()
+        serde_json::from_str::<InvocationClaims>(claims).unwrap().proven()
     }
 
     #[test]
