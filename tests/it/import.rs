@@ -20,7 +20,7 @@ use serde_json::Value;
 const TOPIC_PARTITIONS: i32 = 3;
 
 /// The program with the tests' secret.
-fn program(args: &[&str]) -> Command {
+pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = server::command();
     command.env("REALM_LEDGER_SECRET", ledger_tests::SECRET).args(args);
     command
@@ -51,7 +51,7 @@ fn import(file: &Path, data_dir: &Path, topic: &str) -> Output {
 }
 
 /// Every tenant's log and folded state: seqs, recorded events, outcomes, without their source.
-fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, String)> {
+pub(crate) fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, String)> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let mut tenants = BTreeMap::new();
     for partition in 0..u32::try_from(TOPIC_PARTITIONS).unwrap() {
@@ -72,7 +72,7 @@ fn tenants(data_dir: &Path, topic: &str) -> BTreeMap<String, (Vec<String>, Strin
 }
 
 /// The app records of each shard, which are the same in all.
-fn apps(data_dir: &Path, topic: &str) -> Vec<Vec<String>> {
+pub(crate) fn apps(data_dir: &Path, topic: &str) -> Vec<Vec<String>> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let of = |partition: u32| {
         let reader = data.read_shard(&ShardId { topic: topic.to_owned(), partition }).unwrap();
@@ -98,7 +98,7 @@ fn positions(data_dir: &Path, topic: &str) -> Vec<u64> {
 }
 
 /// The number of records of each shard without seals, whose number depends on the imports.
-fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
+pub(crate) fn heads(data_dir: &Path, topic: &str) -> Vec<u64> {
     let data = DataDir::open_existing_read_only(data_dir, StoreOptions::default()).unwrap();
     let next = |partition: i32| {
         let id = ShardId { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap() };

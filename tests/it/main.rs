@@ -20,6 +20,7 @@ mod ingest;
 mod kafka_broker;
 mod known;
 mod load;
+mod local;
 mod page;
 mod placing;
 mod program;

@@ -31,13 +31,20 @@ pub struct Setup {
     pub more: Vec<(&'static str, String)>,
     /// Soft and hard limit of open files; none: those of the tests.
     pub open_files: Option<(u32, u32)>,
+    /// Further arguments.
+    pub arguments: &'static [&'static str],
 }
 
 impl Setup {
     /// A process in its own group without an instance id, which publishes and signs nothing.
     pub fn new(cluster: &Cluster, topic: String, data_dir: PathBuf) -> Self {
+        Self { brokers: cluster.bootstrap().to_owned(), ..Self::local(topic, data_dir, &[]) }
+    }
+
+    /// A process without Kafka, whose shards have the name of this topic.
+    pub fn local(topic: String, data_dir: PathBuf, arguments: &'static [&'static str]) -> Self {
         Self {
-            brokers: cluster.bootstrap().to_owned(),
+            brokers: String::new(),
             topic,
             group: kafka::unique_name("group"),
             instance: String::new(),
@@ -47,6 +54,7 @@ impl Setup {
             data_dir,
             more: Vec::new(),
             open_files: None,
+            arguments,
         }
     }
 }
@@ -195,5 +203,9 @@ fn configure(command: &mut Command, setup: &Setup, log: File) {
     for (name, value) in settings.iter().chain(&setup.more) {
         command.env(format!("REALM_LEDGER_{name}"), value);
     }
-    command.arg("serve").stdout(log.try_clone().expect("the log file twice")).stderr(log);
+    command
+        .arg("serve")
+        .args(setup.arguments)
+        .stdout(log.try_clone().expect("the log file twice"))
+        .stderr(log);
 }

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use ledger_core::ids::AppKey;
 
 mod asking;
 mod audit;
@@ -81,7 +82,7 @@ pub struct Global {
     pub config: Option<PathBuf>,
     /// How data is printed; a table on a terminal, else JSON, one object a line
     #[arg(long, global = true, value_enum)]
-    pub format: Option<Format>,
+    pub format: Option<GivenFormat>,
     /// More logs on stderr; twice for even more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
@@ -94,6 +95,35 @@ pub enum Format {
     Json,
     /// For people.
     Table,
+}
+
+/// What `--format` takes: how data is printed and, at `import`, what the file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GivenFormat {
+    /// JSON, one object a line.
+    Json,
+    /// For people.
+    Table,
+    /// Native events.
+    #[value(hide = true)]
+    Native,
+    /// The audit log of Forge's developer console, as CSV.
+    #[value(hide = true)]
+    ForgeAuditLog,
+    /// A table of installations, as CSV.
+    #[value(hide = true)]
+    Installations,
+}
+
+impl GivenFormat {
+    /// How data is printed; none: it is the form of a file.
+    pub(crate) fn output(self) -> Option<Format> {
+        match self {
+            Self::Json => Some(Format::Json),
+            Self::Table => Some(Format::Table),
+            Self::Native | Self::ForgeAuditLog | Self::Installations => None,
+        }
+    }
 }
 
 /// Everything the program does.
@@ -180,6 +210,12 @@ pub struct Serve {
     /// Address that answers HTTP (http.listen)
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Without Kafka: the journal in the data directory is the source
+    #[arg(long, conflicts_with = "brokers")]
+    pub local: bool,
+    /// Partitions of a new data directory without Kafka [default: 1]
+    #[arg(long, value_name = "N", requires = "local", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
 }
 
 /// `demo`
@@ -202,7 +238,8 @@ pub struct Demo {
 /// `import`
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Native events, one JSON object a line, plain or as gzip or zstd; - is standard input
+    /// What --format says, plain or as gzip or zstd; - is standard input. native (the default): events, one JSON object a
+    /// line; forge-audit-log: the CSV of Forge's developer console; installations: a CSV table of your own
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where the ledger is kept (data_dir); created if missing
@@ -223,6 +260,12 @@ pub struct Import {
     /// Import the lines in the order of their recorded time (recordedAt, else time), not of the file
     #[arg(long)]
     pub sort: bool,
+    /// Take this app id of an audit log for this app key, where they are not the same; may be repeated
+    #[arg(long = "app-id", value_name = "ID=APP_KEY", value_parser = parse::app_id)]
+    pub app_ids: Vec<(String, AppKey)>,
+    /// Through the journal of a ledger without Kafka, which is made if it is not there; where it is, files go that way
+    #[arg(long, conflicts_with_all = ["brokers", "source", "check"])]
+    pub local: bool,
     /// Import the file also when more than 1 % of its first 10,000 lines are refused
     #[arg(long)]
     pub accept_refusals: bool,
@@ -287,7 +330,7 @@ pub enum ConfigCommand {
 #[derive(Debug, Args)]
 pub struct Publish {
     /// Native events, one JSON object a line, plain or as gzip or zstd; - is standard input
-    #[arg(value_name = "FILE", required_unless_present_any = ["tick", "missing_copies"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["tick", "missing_copies", "journal"])]
     pub file: Option<PathBuf>,
     /// Send a tick to every partition instead, which seals what is unsealed there
     #[arg(long, conflicts_with = "file")]
@@ -295,6 +338,10 @@ pub struct Publish {
     /// Send instead the app-level events that a partition has, to those that lack them
     #[arg(long, conflicts_with_all = ["file", "tick"])]
     pub missing_copies: bool,
+    /// Send instead what a journal has that was not sent yet, with its ids and times; DIR is the journal or the data
+    /// directory that it is in
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "tick", "missing_copies"], value_parser = unicode_path())]
+    pub journal: Option<PathBuf>,
     /// Where it is seen what is missing; a server may run on it [default: data_dir]
     #[arg(long, value_name = "DIR", requires = "missing_copies", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ledger_gateway::journal::Journal;
 use ledger_ingest::publish::Ticker;
 use ledger_ingest::sign::{self, Identity, KeptNote, Origins, Signing, SigningKeys, SigningOptions};
 use ledger_store::{Catalog, DataDir, ShardId, SignedCheckpoint};
 use tracing::warn;
 
 use crate::config::Config;
-use crate::{Failure, secret};
+use crate::{Failure, local, secret};
 
 /// What runs beside ingestion.
 #[derive(Debug)]
@@ -19,12 +20,26 @@ pub(crate) struct EvidenceThreads {
 }
 
 impl EvidenceThreads {
-    pub(crate) fn start(catalog: &Arc<Catalog>, config: &Config, data: &DataDir) -> Result<Self, Failure> {
+    /// Without Kafka the journal takes the ticks, and checkpoints are kept beside the keys alone.
+    pub(crate) fn start(
+        catalog: &Arc<Catalog>,
+        config: &Config,
+        data: &DataDir,
+        journal: Option<&Journal>,
+    ) -> Result<Self, Failure> {
         let options = signing_options(config, data)?;
-        let ticker = Ticker::start(Arc::clone(catalog), &config.kafka, config.evidence.tick_interval);
-        let ticker = ticker.map_err(|error| Failure::caused("ticks cannot be sent", error))?;
+        let (interval, no_ticks) = (config.evidence.tick_interval, "ticks cannot be sent");
+        let ticker = match journal {
+            None => Ticker::start(Arc::clone(catalog), &config.kafka, interval)
+                .map_err(|error| Failure::caused(no_ticks, error))?,
+            Some(journal) => {
+                Ticker::start_with(Arc::clone(catalog), interval, local::append_ticks(journal.clone()))
+                    .map_err(|error| Failure::caused(no_ticks, error))?
+            }
+        };
         let mut evidence = Self { ticker, signing: None };
-        let start = |options| Signing::start(Arc::clone(catalog), config.kafka.clone(), options);
+        let kafka = journal.is_none().then(|| config.kafka.clone());
+        let start = |options| Signing::start(Arc::clone(catalog), kafka, options);
         match options.map(start).transpose() {
             Ok(signing) => evidence.signing = signing,
             Err(error) => {

@@ -104,6 +104,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Whether it is an error of a library that is so.
+    pub(crate) fn is<E: Error + 'static>(&self, so: impl Fn(&E) -> bool) -> bool {
+        self.error.downcast_ref::<E>().is_some_and(so)
+    }
+
     /// The exit code.
     pub fn code(&self) -> Exit {
         if self.is_closed_output() { Exit::Done } else { self.exit }

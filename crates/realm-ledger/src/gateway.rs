@@ -24,7 +24,6 @@ use tracing::{error, info};
 
 use crate::Failure;
 use crate::config::Config;
-use crate::local::journal_dir;
 
 /// How long what still runs after a stop may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(200);
@@ -41,22 +40,18 @@ pub(crate) struct GatewayServer {
 }
 
 impl GatewayServer {
-    /// Takes hooks at a listener. Without a journal it opens its own and publishes it to Kafka.
+    /// Takes hooks at a listener. Its journal is published to Kafka, unless it is the source of this process.
     pub(crate) fn start(
         config: &Config,
         listener: TcpListener,
-        journal: Option<&Journal>,
+        journal: Journal,
         access: Arc<Access>,
         known: Option<Arc<dyn KnownInstallations>>,
     ) -> Result<Self, Failure> {
         let no_runtime = |error| Failure::caused("the gateway cannot be started", error);
-        let (journal, publisher) = match journal {
-            Some(journal) => (journal.clone(), None),
-            None => {
-                let journal = Journal::open(&journal_dir(config), &config.journal)?;
-                let publisher = JournalPublisher::start(&journal, &config.kafka).map_err(no_runtime)?;
-                (journal, Some(publisher))
-            }
+        let publisher = match config.local {
+            Some(_) => None,
+            None => Some(JournalPublisher::start(&journal, &config.kafka).map_err(no_runtime)?),
         };
         let gateway = Gateway::new(config.gateway.clone(), journal.clone(), access, known).map_err(|error| {
             Failure::caused("the keys of Forge's tokens cannot be read", error)
@@ -74,7 +69,7 @@ impl GatewayServer {
     }
 
     /// Answers probes and metrics, for a gateway that has no ledger beside it. Returns where.
-    pub(crate) fn serve_admin(&mut self, listener: TcpListener, metrics: RenderMetrics) -> Result<SocketAddr, Failure> {
+    pub(crate) fn serve_admin(&self, listener: TcpListener, metrics: RenderMetrics) -> Result<SocketAddr, Failure> {
         let failed = |error| Failure::caused("probes and metrics cannot be answered", error);
         let address = listener.local_addr().map_err(failed)?;
         let journal = self.journal.clone();

@@ -11,6 +11,7 @@
 //! of its rows count, is in [`audit_log`].
 
 mod audit_log;
+mod events;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
@@ -22,6 +23,7 @@ use ledger_ingest::text::{Lines, Looks, Text};
 use serde::Deserialize;
 
 use crate::Failure;
+pub(crate) use events::{ListEvents, ListForm, events};
 
 /// Names an installation.
 pub(crate) type Key = (ClientKey, AppKey);
@@ -48,6 +50,7 @@ pub(crate) struct PartnerList {
 pub(crate) struct SkippedRows {
     pub(crate) environment: u64,
     pub(crate) no_place: u64,
+    pub(crate) no_event: u64,
     pub(crate) other_app: u64,
 }
 
@@ -78,17 +81,22 @@ pub(crate) fn read(text: Text<'_>, names: &AppNames, file: &str) -> Result<Partn
             return Err(failure.hint(other.remedy(file)));
         }
     }
-    let mut text = text;
-    let delimiter = delimiter(text.fill_buf().map_err(|error| no_csv(error.into()))?);
-    let mut reader =
-        ReaderBuilder::new().delimiter(delimiter).trim(Trim::Headers).flexible(true).from_reader(text);
-    let header = reader.headers().map_err(no_csv)?.clone();
+    let (mut reader, header) = read_csv(text)?;
     let column = |name: &str| header.iter().position(|title| plain(title) == name);
     if let (Some(client), Some(app), Some(realm)) = (column("clientkey"), column("appkey"), column("realm")) {
         return Ok(only(read_rows(&mut reader, [client, app, realm])?, names));
     }
     let columns = audit_log::AuditColumns::from_header(column).ok_or_else(no_columns)?;
     audit_log::read(&mut reader, &columns, names)
+}
+
+/// A CSV with a header.
+fn read_csv(mut text: Text<'_>) -> Result<(csv::Reader<Text<'_>>, StringRecord), Failure> {
+    let delimiter = delimiter(text.fill_buf().map_err(|error| no_csv(error.into()))?);
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).trim(Trim::Headers).flexible(true).from_reader(text);
+    let header = reader.headers().map_err(no_csv)?.clone();
+    Ok((reader, header))
 }
 
 /// What parts the columns: of the signs that programs use, the one that the header has most of.

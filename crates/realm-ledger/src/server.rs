@@ -19,6 +19,7 @@ use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
 use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
+use ledger_gateway::journal::Journal;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
 use ledger_ingest::topics;
@@ -33,13 +34,16 @@ use crate::background::Background;
 use crate::backups::ServerBackups;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
+use crate::gateway::GatewayServer;
+use crate::local::{self, LocalIngest};
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
 
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The part of the time to end after which ingestion has to have stopped, and what it recorded to be published and signed.
+/// The part of the time to end after which hooks have to be answered and published, ingestion has to have stopped, and what it recorded to be published and signed.
 /// The rest is for answers that are being read.
+const HOOKS_PERCENT: u32 = 20;
 const INGESTION_PERCENT: u32 = 40;
 const OUTPUT_PERCENT: u32 = 90;
 
@@ -48,6 +52,7 @@ pub(crate) struct Server {
     runtime: Runtime,
     catalog: Arc<Catalog>,
     pipeline: Pipeline,
+    gateway: Option<GatewayServer>,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
@@ -58,6 +63,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Pipeline {
     ingest: Option<Ingest>,
+    local: Option<LocalIngest>,
     publisher: Option<Publisher>,
     evidence: Option<EvidenceThreads>,
     background: Vec<Background>,
@@ -67,18 +73,21 @@ struct Pipeline {
 const STOP_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl Pipeline {
-    fn start(config: &Config, data: &Arc<DataDir>, catalog: &Arc<Catalog>) -> Result<Self, Failure> {
+    fn start(
+        config: &Config,
+        data: &Arc<DataDir>,
+        catalog: &Arc<Catalog>,
+        journal: Option<&Journal>,
+    ) -> Result<Self, Failure> {
         let mut begun = Self::default();
-        begun.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
-        let options = config.kafka.clone();
-        // On a thread of its own: a broker that does not answer delays nothing.
-        thread::Builder::new()
-            .name("topics".to_owned())
-            .spawn(move || topics::warn_of_differences(&options))
-            .map_err(no_runtime)?;
-        begun.publisher = Publisher::start(catalog, &config.kafka)
-            .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
-        begun.evidence = Some(EvidenceThreads::start(catalog, config, data)?);
+        match (config.local, journal) {
+            (Some(partitions), Some(journal)) => {
+                begun.local = Some(LocalIngest::start(config, partitions, data, catalog, journal)?);
+            }
+            _ => begun.start_kafka(config, data, catalog)?,
+        }
+        let source = journal.filter(|_| config.local.is_some());
+        begun.evidence = Some(EvidenceThreads::start(catalog, config, data, source)?);
         let sampling = sampling::start(Arc::clone(catalog), config.sampled_tenants_per_minute);
         begun.background.extend(sampling.map_err(no_runtime)?);
         begun.background.push(app_copies::start(Arc::clone(catalog)).map_err(no_runtime)?);
@@ -87,9 +96,30 @@ impl Pipeline {
         Ok(begun)
     }
 
+    /// What reads from Kafka, and what publishes there.
+    fn start_kafka(
+        &mut self,
+        config: &Config,
+        data: &Arc<DataDir>,
+        catalog: &Arc<Catalog>,
+    ) -> Result<(), Failure> {
+        local::refuse_local(data)?;
+        self.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
+        let options = config.kafka.clone();
+        // On a thread of its own: a broker that does not answer delays nothing.
+        thread::Builder::new()
+            .name("topics".to_owned())
+            .spawn(move || topics::warn_of_differences(&options))
+            .map_err(no_runtime)?;
+        self.publisher = Publisher::start(catalog, &config.kafka)
+            .map_err(|error| Failure::caused("the publisher cannot be started", error))?;
+        Ok(())
+    }
+
     /// Something that should never end has ended.
     fn has_failed(&self) -> bool {
         self.ingest.as_ref().is_some_and(Ingest::is_finished)
+            || self.local.as_ref().is_some_and(LocalIngest::is_finished)
             || self.publisher.as_ref().is_some_and(Publisher::is_finished)
             || self.evidence.as_ref().is_some_and(EvidenceThreads::has_failed)
             || self.background.iter().any(Background::is_finished)
@@ -102,6 +132,9 @@ impl Pipeline {
         let mut given_up = Vec::new();
         if !self.ingest.take().is_none_or(|ingest| ingest.stop_by(ingestion)) {
             given_up.push("leaving the consumer group (its coordinator will notice)");
+        }
+        if !self.local.take().is_none_or(|local| local.stop_by(ingestion)) {
+            given_up.push("reading the journal (the rest follows after the next start)");
         }
         let (publisher, evidence) = (self.publisher.take(), self.evidence.take());
         thread::scope(|scope| {
@@ -135,7 +168,13 @@ impl Server {
         let listener = listen(&config.http.listen, "http.listen")?;
         let access = access_for(&listener, config)?;
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
+        let hooks = if config.gateway.apps.is_empty() { None } else { Some(hooks_listener(config)?) };
         let data = Arc::new(secret::open(config)?.0);
+        let journal = match (config.local, &hooks) {
+            (Some(_), _) => Some(local::open_journal(config, &data)?),
+            (None, Some(_)) => Some(Journal::open(&local::journal_dir(config), &config.journal)?),
+            (None, None) => None,
+        };
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
             .enable_all()
@@ -159,9 +198,13 @@ impl Server {
             }
             metrics.render()
         });
-        let api = Api::new(ledger, render, config.http.options.clone()).with_access(access);
+        let api = Api::new(ledger, render, config.http.options.clone()).with_access(Arc::clone(&access));
+        let api = api.with_journal(journal.clone().map(local::journal_health));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
-        let pipeline = Pipeline::start(config, &data, &catalog)?;
+        let pipeline = Pipeline::start(config, &data, &catalog, journal.as_ref())?;
+        let hooks = hooks.zip(journal);
+        let gateway = hooks.map(|(hooks, journal)| GatewayServer::start(config, hooks, journal, access, None));
+        let gateway = gateway.transpose()?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
         let (close_http, closed) = oneshot::channel::<()>();
@@ -172,7 +215,7 @@ impl Server {
             data_dir = %config.data_dir.display(),
             "ready"
         );
-        let server = Self { runtime, catalog, pipeline, http, close_http, address, admin_address };
+        let server = Self { runtime, catalog, pipeline, gateway, http, close_http, address, admin_address };
         Ok((server, signals))
     }
 
@@ -190,7 +233,8 @@ impl Server {
 
     /// Something that should never end has ended.
     pub(crate) fn has_failed(&self) -> bool {
-        self.http.is_finished() || self.pipeline.has_failed()
+        let has_gateway_failed = self.gateway.as_ref().is_some_and(GatewayServer::has_failed);
+        self.http.is_finished() || has_gateway_failed || self.pipeline.has_failed()
     }
 
     /// Ends in order: nothing that was begun is lost, and what was recorded is published, as far as there is time.
@@ -200,7 +244,9 @@ impl Server {
         let by = |percent| began + within * percent / 100;
         // The server may have ended by itself.
         let _ = self.close_http.send(());
+        let are_hooks_done = self.gateway.is_none_or(|gateway| gateway.stop_by(by(HOOKS_PERCENT)));
         let mut given_up = self.pipeline.stop_by(by(INGESTION_PERCENT), by(OUTPUT_PERCENT));
+        given_up.extend((!are_hooks_done).then_some("publishing the journal (the rest follows after the next start)"));
         let left = by(100).saturating_duration_since(Instant::now()).saturating_sub(LAST_WAIT);
         match self.runtime.block_on(async { tokio::time::timeout(left, self.http).await }) {
             Ok(Ok(Ok(()))) => {}
@@ -227,7 +273,7 @@ pub(crate) struct Signals(Receiver<()>);
 
 impl Signals {
     /// Begins to listen for SIGTERM and SIGINT. The first is passed on, the second ends the process at once.
-    fn new(runtime: &Runtime) -> Result<Self, Failure> {
+    pub(crate) fn new(runtime: &Runtime) -> Result<Self, Failure> {
         let (sender, received) = mpsc::channel();
         let _inside = runtime.enter();
         let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
@@ -298,7 +344,12 @@ fn access_for(listener: &TcpListener, config: &Config) -> Result<Arc<Access>, Fa
     access.map(Arc::new).map_err(|error| Failure::caused("access cannot be controlled", error))
 }
 
-fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {
+/// Where hooks are taken.
+pub(crate) fn hooks_listener(config: &Config) -> Result<TcpListener, Failure> {
+    listen(&config.gateway.listen, "gateway.listen")
+}
+
+pub(crate) fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {
     let failed = |error| {
         Failure::caused(format!("{listen} cannot be listened to"), error)
             .hint(format!("another process may have the port; choose another one ({key})"))

@@ -39,10 +39,34 @@ impl Default for ReadyBounds {
     }
 }
 
+/// A journal in front of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalHealth {
+    /// Lines that were ever written.
+    pub lines: u64,
+    /// Events that are not yet in Kafka, or in the ledger without Kafka.
+    pub waiting_events: u64,
+    /// Their bytes, and how many may wait.
+    pub waiting_bytes: u64,
+    pub max_bytes: u64,
+    /// When the first of them was recorded.
+    pub oldest: Option<Timestamp>,
+    /// Why nothing more is taken.
+    pub broken: Option<String>,
+    /// Why what waits does not go on.
+    pub blocked: Option<String>,
+}
+
+/// How the journal is now.
+pub type ReadJournal = Arc<dyn Fn() -> JournalHealth + Send + Sync>;
+
 /// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Readiness {
     ready: bool,
+    /// The journal, where there is one. That events wait there keeps no process from being ready.
+    journal: Option<JournalHealth>,
     /// Why the brokers give this process nothing, whatever is assigned to it.
     away: Option<HaltedJson>,
     /// Assigned shards that are being opened: they have nothing to show yet.
@@ -66,7 +90,7 @@ struct ShardReadiness {
 }
 
 impl Readiness {
-    fn of(ledger: &Ledger, now: Timestamp, bounds: ReadyBounds) -> Self {
+    fn of(ledger: &Ledger, now: Timestamp, bounds: ReadyBounds, journal: Option<JournalHealth>) -> Self {
         let shards = ledger.freshness(now).into_iter().map(|freshness| ShardReadiness {
             ready: bounds.admit(&freshness),
             assigned: freshness.assigned,
@@ -77,8 +101,10 @@ impl Readiness {
         let shards: Vec<_> = shards.collect();
         let mut assigned = shards.iter().filter(|shard| shard.assigned).peekable();
         let opening = ledger.opening();
-        let ready = opening.is_empty() && assigned.peek().is_some() && assigned.all(|shard| shard.ready);
-        Self { ready, away: ledger.away(), opening, shards }
+        let is_broken = journal.as_ref().is_some_and(|journal| journal.broken.is_some());
+        let are_ready = assigned.peek().is_some() && assigned.all(|shard| shard.ready);
+        let ready = opening.is_empty() && are_ready && !is_broken;
+        Self { ready, journal, away: ledger.away(), opening, shards }
     }
 
     pub(crate) const fn is_ready(&self) -> bool {
@@ -98,7 +124,10 @@ impl Readiness {
     fn why_not(&self) -> String {
         let waiting = self.shards.iter().filter(|shard| shard.assigned && !shard.ready);
         let opening = self.opening.iter().map(|id| format!("{id} is being opened"));
-        let waiting: Vec<_> = waiting.map(|shard| why_not(&shard.freshness)).chain(opening).collect();
+        let broken = self.journal.as_ref().and_then(|journal| journal.broken.as_ref());
+        let broken = broken.map(|reason| format!("the journal cannot be written ({reason})"));
+        let waiting: Vec<_> =
+            waiting.map(|shard| why_not(&shard.freshness)).chain(opening).chain(broken).collect();
         match (&self.away, waiting.is_empty()) {
             (Some(HaltedJson { code, message }), true) => {
                 format!("no shard is assigned to this process ({code}): {message}")
@@ -148,7 +177,9 @@ impl Api {
     /// How ready the process and its shards are now.
     pub(crate) async fn readiness(&self) -> Result<Readiness, Problem> {
         let (ledger, now, bounds) = (Arc::clone(&self.ledger), (self.clock)(), self.options.ready);
-        let read = spawn_blocking(move || Readiness::of(&ledger, now, bounds)).await;
+        let journal = self.journal.clone();
+        let read = move || Readiness::of(&ledger, now, bounds, journal.map(|read| read()));
+        let read = spawn_blocking(read).await;
         read.map_err(|_| panicked())
     }
 }

@@ -125,7 +125,7 @@ pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
 pub use body::read_within as read_body_within;
 pub(crate) use gate::Caller;
-pub use health::ReadyBounds;
+pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 pub use serve::{serve_admin, serve_routes};
@@ -183,6 +183,7 @@ pub struct Api {
     access: Arc<Access>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
+    journal: Option<ReadJournal>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -205,6 +206,7 @@ impl Api {
             access: Arc::default(),
             metrics,
             backups: None,
+            journal: None,
             clock: system_clock,
             places,
             readers,
@@ -231,6 +233,12 @@ impl Api {
     #[must_use]
     pub fn with_backups(self, backups: Option<Arc<dyn MakeBackup>>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// Shows this journal in `/readyz`.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<ReadJournal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Bounds subscriptions by these.

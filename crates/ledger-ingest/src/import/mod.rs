@@ -26,12 +26,14 @@
 mod ahead;
 pub mod check;
 mod error;
+mod growing;
 pub mod refusals;
 pub mod sort;
 
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ledger_core::event::Event;
 use ledger_core::limits::FUTURE_MAX_MS;
@@ -44,12 +46,14 @@ use sha2::{Digest, Sha256};
 
 use crate::apply::{ApplyCounts, DecodedMessage, SourcePartition, apply};
 use crate::decode::{self, Decoded, Message, Stamp};
+use crate::metric;
 use crate::placing::Placement;
 use crate::quarantine;
 use crate::text::{Line, LineError};
 use ahead::Ahead;
 use check::FirstLines;
 pub use error::ImportError;
+pub use growing::{GrowingImport, journal_event};
 use refusals::{JUDGED_LINES, Judge};
 
 /// Most lines between two writes.
@@ -343,8 +347,10 @@ impl<'a> Importing<'a> {
     fn write(&mut self) -> Result<(), ImportError> {
         let lines = self.report.lines;
         let sha256: [u8; 32] = self.sha256.clone().finalize().into();
+        let began = Instant::now();
         let mut batches = Vec::new();
         for target in self.targets.iter_mut().filter(|target| target.taken < lines) {
+            let (id, mut counts) = (target.shard.id().clone(), ApplyCounts::default());
             let mut batch = target.shard.begin();
             for waiting in target.waiting.drain(..) {
                 let (taken, line, is_copy) = match waiting {
@@ -362,6 +368,7 @@ impl<'a> Importing<'a> {
                     quarantine::refused(&message, rejection)
                 };
                 let applied = apply(&mut batch, &target.source, *taken, self.future, to_keep)?;
+                counts += applied;
                 if is_copy {
                     self.report.copies += applied.appended;
                 } else {
@@ -370,11 +377,12 @@ impl<'a> Importing<'a> {
             }
             batch.advance(&target.source.name, SourcePosition::Import { lines, sha256 });
             (target.taken, target.sha256) = (lines, sha256);
-            batches.push(batch);
+            batches.push((id, counts, batch));
         }
         self.judge.decide()?;
-        for batch in batches {
+        for (id, counts, batch) in batches {
             batch.submit()?;
+            metric::committed(&id, counts, began.elapsed());
         }
         (self.pending, self.pending_bytes) = (0, 0);
         Ok(())

@@ -8,4 +8,4 @@ mod ticker;
 pub use outbox::SendError;
 pub use publisher::Publisher;
 pub use send::{PublishError, Sender};
-pub use ticker::Ticker;
+pub use ticker::{Tick, TickError, Ticker};

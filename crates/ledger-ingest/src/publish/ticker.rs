@@ -6,6 +6,7 @@
 //! still unsealed after three intervals means that the partition takes or gives nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -43,13 +44,25 @@ impl Ticker {
         options: &KafkaOptions,
         interval: Duration,
     ) -> Result<Self, KafkaError> {
-        let outbox = Outbox::new(options)?;
+        let mut outbox = Outbox::new(options)?;
+        let send = move |ticks: &[Tick]| send_to_kafka(&mut outbox, ticks);
+        let started = Self::start_with(catalog, interval, send);
+        started.map_err(|error| KafkaError::ClientCreation(error.to_string()))
+    }
+
+    /// The same where the source of the shards is no topic. `send` puts ticks into it, and returns when they are durable.
+    pub fn start_with(
+        catalog: Arc<Catalog>,
+        interval: Duration,
+        send: impl FnMut(&[Tick]) -> Result<(), TickError> + Send + 'static,
+    ) -> io::Result<Self> {
+        let send: SendTicks = Box::new(send);
         let on_panic = "the ticking thread panicked; seals came with the minute since";
         let thread = StoppableThread::start("tick", on_panic, move |stop| {
             let (watched, failing) = (BTreeMap::new(), Episode::default());
-            Ticking { catalog, outbox, interval, stop, watched, failing, is_unanswered: false }.run();
+            Ticking { catalog, send, interval, stop, watched, failing, is_unanswered: false }.run();
         });
-        thread.map(Self).map_err(|error| KafkaError::ClientCreation(error.to_string()))
+        thread.map(Self)
     }
 
     /// Whether it ended by itself, which it never should.
@@ -63,9 +76,48 @@ impl Ticker {
     }
 }
 
+/// A tick that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tick {
+    /// The shard that has something to seal.
+    pub shard: ShardId,
+    /// The tick, as native JSON.
+    pub text: String,
+    /// Its time.
+    pub time: Timestamp,
+}
+
+/// Ticks were not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct TickError {
+    /// Why not.
+    pub reason: String,
+    /// Nobody answered, so the source may be away.
+    pub is_unanswered: bool,
+}
+
+impl From<SendError> for TickError {
+    fn from(error: SendError) -> Self {
+        let is_unanswered = matches!(error, SendError::TimedOut { .. });
+        Self { reason: error.to_string(), is_unanswered }
+    }
+}
+
+type SendTicks = Box<dyn FnMut(&[Tick]) -> Result<(), TickError> + Send>;
+
+fn send_to_kafka(outbox: &mut Outbox, ticks: &[Tick]) -> Result<(), TickError> {
+    for Tick { shard: ShardId { topic, partition }, text, .. } in ticks {
+        let headers = content_type("application/json");
+        let value = text.as_bytes().into();
+        outbox.send(Outgoing { topic, partition: Some(*partition), key: None, value, headers })?;
+    }
+    Ok(outbox.settle(ACKNOWLEDGE)?)
+}
+
 struct Ticking {
     catalog: Arc<Catalog>,
-    outbox: Outbox,
+    send: SendTicks,
     interval: Duration,
     stop: Arc<AtomicBool>,
     watched: BTreeMap<ShardId, Unsealed>,
@@ -126,7 +178,7 @@ impl Ticking {
                 }
                 Err(error) => {
                     metrics::counter!(metric::TICK_FAILED).increment(1);
-                    self.is_unanswered = matches!(error, SendError::TimedOut { .. });
+                    self.is_unanswered = error.is_unanswered;
                     // Each shard that is not sealed for it is reported as stalled.
                     if self.failing.fails() {
                         info!(%error, "ticks are not sent: nothing is sealed before the minute is over");
@@ -194,16 +246,13 @@ impl Ticking {
         had_stalled
     }
 
-    fn tick(&mut self, due: &[ShardId]) -> Result<(), SendError> {
+    fn tick(&mut self, due: &[ShardId]) -> Result<(), TickError> {
         if due.is_empty() {
             return Ok(());
         }
-        for ShardId { topic, partition } in due {
-            let value = tick(*partition, system_clock()).into_bytes().into();
-            let headers = content_type("application/json");
-            self.outbox.send(Outgoing { topic, partition: Some(*partition), key: None, value, headers })?;
-        }
-        self.outbox.settle(ACKNOWLEDGE)
+        let time = system_clock();
+        let tick = |shard: &ShardId| Tick { shard: shard.clone(), text: tick(shard.partition, time), time };
+        (self.send)(&due.iter().map(tick).collect::<Vec<_>>())
     }
 }
 
@@ -254,7 +303,7 @@ mod tests {
         served.status.update(|now| (now.is_ours, now.phase) = (true, Phase::Live));
         let mut ticking = Ticking {
             catalog: Arc::default(),
-            outbox: Outbox::new(&KafkaOptions::default()).unwrap(),
+            send: Box::new(|_| Ok(())),
             interval: INTERVAL,
             stop: Arc::default(),
             watched: BTreeMap::new(),

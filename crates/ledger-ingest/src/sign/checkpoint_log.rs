@@ -103,6 +103,24 @@ pub trait CheckpointLog {
     fn release(&mut self);
 }
 
+impl<T: CheckpointLog + ?Sized> CheckpointLog for Box<T> {
+    fn last(&mut self) -> Result<Option<String>, CheckpointLogError> {
+        (**self).last()
+    }
+
+    fn claim(&mut self) -> Result<Option<String>, CheckpointLogError> {
+        (**self).claim()
+    }
+
+    fn publish(&mut self, note: &str) -> Result<(), CheckpointLogError> {
+        (**self).publish(note)
+    }
+
+    fn release(&mut self) {
+        (**self).release();
+    }
+}
+
 /// A note was not published, or not read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointLogError {

@@ -20,8 +20,8 @@ use tracing::{debug, error, info, warn};
 use crate::kafka::KafkaOptions;
 use crate::metric;
 use crate::sign::{
-    CheckpointTopic, Identity, KeptNote, Origins, SealedLog as _, Signer, SigningFailure, SigningHalt,
-    StoredLog,
+    CheckpointLog, CheckpointTopic, FileCheckpointLog, Identity, KeptNote, Origins, SealedLog as _, Signer,
+    SigningFailure, SigningHalt, StoredLog,
 };
 use crate::stopping::{STOP_TIMEOUT, StoppableThread, sleep_unless_stopped};
 
@@ -49,12 +49,13 @@ pub struct SigningOptions {
 pub struct Signing(StoppableThread);
 
 impl Signing {
-    /// Starts; shards that come to be later are signed too.
+    /// Starts; shards that come to be later are signed too. Without Kafka the notes are kept beside the keys alone.
     pub fn start(
         catalog: Arc<Catalog>,
-        kafka: KafkaOptions,
+        kafka: impl Into<Option<KafkaOptions>>,
         options: SigningOptions,
     ) -> std::io::Result<Self> {
+        let kafka = kafka.into();
         let on_panic = "the signing thread panicked; what was sealed is signed after a restart";
         let work = |stop| Watching::new(catalog, kafka, options, stop).run();
         StoppableThread::start("sign", on_panic, work).map(Self)
@@ -80,7 +81,7 @@ impl Signing {
 /// The thread that starts the others.
 struct Watching {
     catalog: Arc<Catalog>,
-    kafka: KafkaOptions,
+    kafka: Option<KafkaOptions>,
     options: SigningOptions,
     stop: Arc<AtomicBool>,
     threads: Vec<(ShardId, JoinHandle<()>)>,
@@ -91,7 +92,7 @@ struct Watching {
 impl Watching {
     fn new(
         catalog: Arc<Catalog>,
-        kafka: KafkaOptions,
+        kafka: Option<KafkaOptions>,
         options: SigningOptions,
         stop: Arc<AtomicBool>,
     ) -> Self {
@@ -161,22 +162,29 @@ impl Watching {
         }
     }
 
-    fn signer(&self, id: &ShardId) -> Result<Signer<CheckpointTopic>, Halted> {
+    fn signer(&self, id: &ShardId) -> Result<Signer<Notes>, Halted> {
         let unsigned = |code, message: String| Halted { code, message };
         let origin = self.options.origins.origin(id);
-        let Some(topic) = &self.kafka.checkpoints_topic else {
-            return Err(unsigned("no-checkpoints-topic", "there is no topic for checkpoints".to_owned()));
-        };
         if self.options.keys.is_empty() {
             let message = "there is no signing key; `keys generate` makes one".to_owned();
             return Err(unsigned("no-signing-key", message));
         }
         let identity = Identity::new(&origin, &self.options.keys)
             .map_err(|error| unsigned("no-origin", format!("{error}; change evidence.origin")))?;
-        let journal = CheckpointTopic::new(&self.kafka, topic, &origin);
-        Ok(Signer::new(identity, journal, Some(KeptNote::new(&self.options.keys_dir, &origin))))
+        let kept = KeptNote::new(&self.options.keys_dir, &origin);
+        let Some(kafka) = &self.kafka else {
+            return Ok(Signer::new(identity, Box::new(FileCheckpointLog::new(kept)), None));
+        };
+        let Some(topic) = &kafka.checkpoints_topic else {
+            return Err(unsigned("no-checkpoints-topic", "there is no topic for checkpoints".to_owned()));
+        };
+        let published = Box::new(CheckpointTopic::new(kafka, topic, &origin));
+        Ok(Signer::new(identity, published, Some(kept)))
     }
 }
+
+/// Where the notes of a shard are published.
+type Notes = Box<dyn CheckpointLog + Send>;
 
 /// Nothing of a shard is signed any more, until it is begun anew.
 fn panicked(catalog: &Catalog, id: &ShardId) {
@@ -204,7 +212,7 @@ struct ShardSigning {
     id: ShardId,
     catalog: Arc<Catalog>,
     secret: LedgerSecret,
-    signer: Signer<CheckpointTopic>,
+    signer: Signer<Notes>,
     links: RefCell<PreviousLeaves>,
     stop: Arc<AtomicBool>,
     /// The failure that was reported last: each is reported once.
@@ -365,7 +373,7 @@ mod tests {
             checkpoints_topic: Some("checkpoints".to_owned()),
             ..KafkaOptions::default()
         };
-        (Watching::new(catalog, kafka, options, Arc::new(AtomicBool::new(false))), status)
+        (Watching::new(catalog, Some(kafka), options, Arc::new(AtomicBool::new(false))), status)
     }
 
     fn code(status: &ShardStatus) -> Option<&'static str> {

@@ -170,6 +170,10 @@ stops! {
     SourceUnreachable "source-unreachable" ByItself,
         "the brokers do not answer, or say that there is no such topic",
         "check the brokers and the network, and that the topic is there";
+    JournalDiffers "journal-differs" ByPerson,
+        "a ledger without Kafka was made of another journal than the one that is there, or a line of that is damaged",
+        "put the files of the journal back from a backup of the disk and restart; where the journal is whole and the data \
+         is not its, begin a data directory anew with a copy of the journal in it: it is read from its first line";
     TransactionHanging "transaction-hanging" ByItself,
         "a transaction in the topic that does not end keeps back all that follows",
         "find its producer, or end it with `kafka-transactions.sh abort`";

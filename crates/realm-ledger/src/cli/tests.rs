@@ -75,7 +75,7 @@ fn argument_values_are_parsed() {
     assert_eq!(args.product_realm.unwrap().as_str(), "EU");
     assert_eq!(args.as_of.all.at.unwrap().as_millis(), 1_772_323_200_000);
     let cli = parse("realm-ledger quarantine show realm.lifecycle/3/17 --format json -vv").unwrap();
-    assert_eq!((cli.global.format, cli.global.verbose), (Some(Format::Json), 2));
+    assert_eq!((cli.global.format, cli.global.verbose), (Some(GivenFormat::Json), 2));
     let Command::Quarantine(QuarantineCommand::Show(args)) = cli.command else { panic!("another command") };
     assert_eq!(args.item.to_string(), "realm.lifecycle/3/17");
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
 use ledger_gateway::KnownInstallations;
+use ledger_gateway::journal::Journal;
 use tracing::{info, warn};
 
 use super::{Context, brokers_flag, data_dir_flag};
@@ -12,7 +13,8 @@ use crate::cli::GatewayArgs;
 use crate::config::FlagValue;
 use crate::gateway::GatewayServer;
 use crate::known::ServerInstallations;
-use crate::server::{Signals, listen};
+use crate::local::journal_dir;
+use crate::server::{Signals, hooks_listener, listen};
 use crate::{Exit, Failure, telemetry};
 
 /// How often it is checked that everything still runs.
@@ -30,7 +32,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
         ));
     }
     let metrics = telemetry::start_metrics()?;
-    let listener = listen(&config.gateway.listen, "gateway.listen")?;
+    let listener = hooks_listener(&config)?;
     let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
     let no_access = |error| Failure::caused("access cannot be controlled", error);
     let access = Arc::new(Access::new(&config.access).map_err(no_access)?);
@@ -41,9 +43,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
         }
         None => None,
     };
-    let mut server = GatewayServer::start(&config, listener, None, access, known)?;
+    let journal = Journal::open(&journal_dir(&config), &config.journal)?;
+    let server = GatewayServer::start(&config, listener, journal, access, known)?;
     let admin_address = server.serve_admin(admin, Arc::new(move || metrics.render()))?;
-    let signals = Signals::new(server.runtime()).map_err(|error| Failure::caused("signals cannot be received", error))?;
+    let signals = Signals::new(server.runtime())?;
     info!(
         url = %format_args!("http://{}", server.address()),
         admin_url = %format_args!("http://{admin_address}"),

@@ -1,9 +1,10 @@
 //! `import`: history from a file, without Kafka.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Cursor};
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use ledger_ingest::apply::ApplyCounts;
 use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::RefusedKind;
@@ -11,15 +12,18 @@ use ledger_ingest::import::sort::{SortError, Sorted, sort};
 use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::sign::SigningKeys;
-use ledger_ingest::text::{Line, LineError};
+use ledger_ingest::text::{Line, LineError, Lines};
 use ledger_store::DataDir;
 use serde::Serialize;
 
+use super::import_local;
+use super::reconcile::report_skipped;
 use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, open_read_only, partitioner_flag};
-use crate::cli::{Format, Import};
+use crate::cli::{GivenFormat, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
-use crate::{Exit, Failure, evidence, secret};
+use crate::partner_list::{self, AppNames, ListEvents, ListForm};
+use crate::{Exit, Failure, evidence, local, secret};
 
 /// Refusals that an import that stops explains; `--check` lists them all.
 const KINDS_SHOWN: usize = 10;
@@ -48,31 +52,25 @@ impl ImportReportJson {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, Failure> {
-    let Import { file, data_dir, source, topic, partitions, placing, brokers, check, sort, accept_refusals } =
-        args;
+    let Import { file, data_dir, source, topic, partitions, placing, brokers, .. } = args;
+    let Import { check, sort, local, app_ids, accept_refusals, .. } = args;
     let input = InputFile::new(file);
+    let names = AppNames { ids: app_ids.into_iter().collect(), only: None };
     if check {
-        return run_check(context, &input, accept_refusals);
+        return run_check(context, &input, &names, accept_refusals);
     }
-    let source = match (source, &input) {
-        (Some(name), _) => name,
-        // A path without a file name is a directory.
-        (None, InputFile::File(path)) => {
-            source_of(path).ok_or_else(|| input.unreadable(io::ErrorKind::IsADirectory.into()))?
-        }
-        (None, InputFile::Standard) => {
-            let message = "standard input has no name; give the source one with --source NAME";
-            return Err(Failure::new(message).exit(Exit::Usage));
-        }
-    };
     let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
     let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
+    if local || local::is_local(&loaded.config)? {
+        return import_local::run(context, &input, &names, &loaded.config, partitions);
+    }
+    let source = source_name(source, &input)?;
     let placing = placing_of(&loaded);
     let topic = topic.map_or_else(|| usual_topic(&loaded), Ok)?;
     let config = loaded.config;
     let mut options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
     let bar = context.reading_progress(&input);
-    let lines = context.open_lines(&input, &bar)?;
+    let lines = open_events(context, &input, &names, &bar)?;
     if !DataDir::exists(&config.data_dir)? {
         // Nothing is made for an import that cannot place its keys.
         let partitions = partitions_of(&options.topic, options.partitions, &options.placing)?;
@@ -99,7 +97,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     // What came before a line that is cut off is imported, and reported as ever.
     if let Ok(report) | Err(ImportError::CutOff { before: report, .. }) = &imported {
         report_summary(context, report, sort);
-        if context.global.format == Some(Format::Json) {
+        if context.global.format == Some(GivenFormat::Json) {
             context.print_one(&raw(&ImportReportJson::new(report))?)?;
         }
     }
@@ -107,6 +105,20 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     evidence::sign_imported(&config, &data, &options.topic)?;
     report_unsigned(context, &config)?;
     Ok(Exit::Done)
+}
+
+fn source_name(given: Option<String>, input: &InputFile) -> Result<String, Failure> {
+    match (given, input) {
+        (Some(name), _) => Ok(name),
+        // A path without a file name is a directory.
+        (None, InputFile::File(path)) => {
+            source_of(path).ok_or_else(|| input.unreadable(io::ErrorKind::IsADirectory.into()))
+        }
+        (None, InputFile::Standard) => {
+            let message = "standard input has no name; give the source one with --source NAME";
+            Err(Failure::new(message).exit(Exit::Usage))
+        }
+    }
 }
 
 /// The topic of a file for which none was named. The default is no choice of the operator: beside the topics that a
@@ -132,9 +144,34 @@ fn usual_topic(loaded: &Loaded) -> Result<String, Failure> {
         .hint("name the topic that the file stands in for: --topic TOPIC, or kafka.topics"))
 }
 
-fn run_check(context: &mut Context<'_, '_>, input: &InputFile, accepts_all: bool) -> Result<Exit, Failure> {
+/// The lines of a file: native events as they are, a list as the events that it makes.
+pub(super) fn open_events<'b>(
+    context: &mut Context<'_, 'b>,
+    input: &InputFile,
+    names: &AppNames,
+    bar: &ProgressBar,
+) -> Result<Box<dyn Iterator<Item = Result<Line, LineError>> + 'b>, Failure> {
+    let form = match context.global.format {
+        Some(GivenFormat::ForgeAuditLog) => ListForm::ForgeAuditLog,
+        Some(GivenFormat::Installations) => ListForm::Installations,
+        _ => return Ok(Box::new(context.open_lines(input, bar)?)),
+    };
+    let text = context.open_text(input, bar)?;
+    let ListEvents { ndjson, rows, events, skipped, .. } =
+        partner_list::events(text, form, names, now(), &input.in_command())?;
+    report_skipped(context, skipped);
+    context.report(&format!("{rows} rows of the list make {events} events"));
+    Ok(Box::new(Lines::new(Cursor::new(ndjson))))
+}
+
+fn run_check(
+    context: &mut Context<'_, '_>,
+    input: &InputFile,
+    names: &AppNames,
+    accepts_all: bool,
+) -> Result<Exit, Failure> {
     let bar = context.reading_progress(input);
-    let lines = context.open_lines(input, &bar)?;
+    let lines = open_events(context, input, names, &bar)?;
     let report = check(lines, now());
     bar.finish_and_clear();
     let report = report?;

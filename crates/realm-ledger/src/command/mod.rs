@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod gateway;
 mod import;
+mod import_local;
 mod input;
 mod keys;
 mod log_scan;
@@ -33,7 +34,7 @@ use ledger_store::{DataDir, ShardId};
 use serde_json::value::RawValue;
 
 use crate::backend::{Backend, Completeness, Local, Remote};
-use crate::cli::{Cli, Command, Format, Global, QueryTarget};
+use crate::cli::{Cli, Command, Format, GivenFormat, Global, QueryTarget};
 use crate::config::{Config, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
@@ -54,6 +55,10 @@ pub(crate) struct Context<'a, 'b> {
 pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     let mut context = Context { global: &global, env, completeness: Completeness::default() };
+    if !matches!(command, Command::Import(_)) && global.format.is_some_and(|given| given.output().is_none()) {
+        let message = "--format is json or table here; the others are forms of a file that `import` reads";
+        return Err(Failure::new(message).exit(Exit::Usage));
+    }
     if !matches!(command, Command::Serve(_) | Command::Gateway(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
@@ -177,7 +182,7 @@ impl Context<'_, '_> {
 
     fn format(&self) -> Format {
         let usual = if self.env.output_is_terminal { Format::Table } else { Format::Json };
-        self.global.format.unwrap_or(usual)
+        self.global.format.and_then(GivenFormat::output).unwrap_or(usual)
     }
 
     /// A printer for a list.

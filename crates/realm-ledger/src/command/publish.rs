@@ -1,5 +1,9 @@
 //! `publish`: events from a file to Kafka, a tick, or the copies of app-level events that a partition lacks.
 
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use ledger_gateway::journal::{Journal, PublishedLines, publish_waiting};
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::placing;
 use ledger_ingest::publish::{PublishError, Sender};
@@ -20,7 +24,7 @@ const AGAIN: &str =
     "publish the file again from the start: what has arrived is known by its id, and counts once";
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, tick, missing_copies, data_dir, brokers, topic, placing } = args;
+    let Publish { file, tick, missing_copies, journal, data_dir, brokers, topic, placing } = args;
     let brokers = brokers_flag(brokers.brokers);
     let mut config =
         context.config([brokers, partitioner_flag(placing.partitioner), data_dir_flag(data_dir)])?;
@@ -29,6 +33,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
     }
     if missing_copies {
         return send_missing(context, &config);
+    }
+    if let Some(dir) = journal {
+        return send_journal(context, &config, &dir);
     }
     let mut options = config.kafka.clone();
     options.partitioner = remembered(&config, &options)?;
@@ -107,6 +114,31 @@ fn send_all(
             .hint("correct them and publish them again")),
         None => Ok(Exit::Done),
     }
+}
+
+/// What waits in a journal. Where it breaks off, the next run goes on.
+fn send_journal(context: &mut Context<'_, '_>, config: &Config, dir: &Path) -> Result<Exit, Failure> {
+    let within = dir.join("journal");
+    let dir = if Journal::exists(&within) { &within } else { dir };
+    if !Journal::exists(dir) {
+        return Err(Failure::new(format!("there is no journal in {}", dir.display()))
+            .hint("name the directory of the journal, or the data directory that it is in"));
+    }
+    let journal = Journal::open(dir, &config.journal)?;
+    let waiting = journal.status().waiting_events;
+    let bar = context.bar(ProgressBar::new(waiting), "{bar:40} {human_pos}/{human_len} events, {eta} left");
+    let first = journal.status().lines - waiting;
+    let published = publish_waiting(&journal, &config.kafka, |line| bar.set_position(line - first));
+    bar.finish_and_clear();
+    let PublishedLines { lines, messages, partitioner } = published
+        .map_err(|error| Failure::from(error).hint("publish it again: it goes on where this ended"))?;
+    let placed = partitioner.map(|partitioner| format!("; client keys were placed by {partitioner}"));
+    context.report(&format!(
+        "{lines} lines of the journal sent to {}, as {messages} messages{}",
+        config.kafka.topics.join(", "),
+        placed.unwrap_or_default()
+    ));
+    Ok(Exit::Done)
 }
 
 fn broken_off(line: u64, events: u64, error: PublishError) -> Failure {

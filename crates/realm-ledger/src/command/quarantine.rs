@@ -2,8 +2,8 @@
 //!
 //! A retry must not make one copy of a ledger differ from another (I-5), nor append an event twice (I-3). So the event
 //! takes the way of any other: a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish` keys, where
-//! every copy sees it; one that was only imported imports it, from a source of its own that is taken once. The refused
-//! record stays, as evidence of what came.
+//! every copy sees it; one that was only imported imports it, from a source of its own that is taken once; a
+//! journal that is the source takes it as one more line. The refused record stays, as evidence of what came.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use ledger_ingest::decode::{Decoded, Message, decode, to_native_json};
 use ledger_ingest::publish::Sender;
 use ledger_ingest::retry::{Retried, Retry, RetryError, retry};
 use ledger_record::json::time::parse_instant;
-use ledger_store::ShardId;
+use ledger_store::{DataDir, ShardId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -24,6 +24,7 @@ use crate::ask_error::NOT_FOUND;
 use crate::backend::{Backend, FIRST_PAGE};
 use crate::cli::{ItemName, QuarantineCommand, QuarantineItem, QuarantineRetry, QuarantineShow};
 use crate::config::{Config, Loaded};
+use crate::local::{self, LocalImport};
 use crate::output::{QUARANTINE, items_at, text_at};
 use crate::{Exit, Failure, evidence, secret};
 
@@ -115,6 +116,8 @@ fn run_retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exi
     let loaded = context.loaded([data_dir_flag(target.data_dir), brokers_flag(brokers.brokers)])?;
     if named_brokers || target.url.is_some() || is_fed_by_kafka(&loaded.config, &item)? {
         send(context, &loaded.config, &item, &event)
+    } else if local::is_local(&loaded.config)? {
+        append_to_journal(context, &loaded.config, &item, &event)
     } else {
         append(context, &loaded, &item, event)
     }
@@ -184,12 +187,45 @@ fn append(
     let retried = retry(&data, &again).map_err(|error| match error {
         RetryError::Refused(rejection) => {
             let message = format!("item {item} was refused again, and is not recorded");
-            Failure::caused(message, rejection)
-                .hint("retry it once the reason is gone, or correct the event and `import` it")
+            Failure::caused(message, rejection).hint(LATER)
         }
         error => error.into(),
     })?;
-    evidence::sign_imported(config, &data, &item.shard.topic)?;
+    report_retried(context, config, &data, item, retried)
+}
+
+/// What to do about an event that is refused still.
+const LATER: &str = "retry it once the reason is gone, or correct the event and `import` it";
+
+/// Where a journal is the source the event is a line of it. One that is refused again is refused twice then.
+fn append_to_journal(
+    context: &mut Context<'_, '_>,
+    config: &Config,
+    item: &QuarantineItem,
+    event: &Event,
+) -> Result<Exit, Failure> {
+    let (data, _) = secret::open(config)?;
+    let journal = local::open_journal(config, &data)?;
+    let options = local::import_options(config, None);
+    let mut importing = LocalImport::open(&options, &data, &journal)?;
+    journal.append_blocking(&to_native_json(event), now())?;
+    importing.read_on()?;
+    let applied = importing.finish(&journal)?;
+    if applied.refused > 0 {
+        return Err(Failure::new(format!("item {item} was refused again")).hint(LATER));
+    }
+    let retried = if applied.appended > 0 { Retried::Recorded } else { Retried::Repeated };
+    report_retried(context, config, &data, item, retried)
+}
+
+fn report_retried(
+    context: &mut Context<'_, '_>,
+    config: &Config,
+    data: &DataDir,
+    item: &QuarantineItem,
+    retried: Retried,
+) -> Result<Exit, Failure> {
+    evidence::sign_imported(config, data, &item.shard.topic)?;
     context.report(&match retried {
         Retried::Recorded => format!("item {item} is recorded now"),
         Retried::Repeated => format!("the event of item {item} is recorded already; nothing to do"),

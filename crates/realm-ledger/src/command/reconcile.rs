@@ -140,11 +140,12 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: ReconcileArgs) -> Result<
     }
 }
 
-fn report_skipped(context: &mut Context<'_, '_>, skipped: SkippedRows) {
-    let SkippedRows { environment, no_place, other_app } = skipped;
+pub(super) fn report_skipped(context: &mut Context<'_, '_>, skipped: SkippedRows) {
+    let SkippedRows { environment, no_place, no_event, other_app } = skipped;
     let reasons = [
         (environment, "of another environment than production"),
         (no_place, "that name no place"),
+        (no_event, "that say nothing of a realm"),
         (other_app, "of another app"),
     ];
     let reasons = reasons.into_iter().filter(|(count, _)| *count > 0);

@@ -32,9 +32,10 @@ const CATCH_UP: Duration = Duration::from_secs(15);
 const TRICKLE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Failure> {
-    let Serve { data_dir, brokers, listen } = args;
+    let Serve { data_dir, brokers, listen, local, partitions } = args;
     let listen = listen.map(|value| FlagValue { key: "http.listen", flag: "--listen", value });
-    let config = context.config([data_dir_flag(data_dir), brokers_flag(brokers), listen])?;
+    let mut config = context.config([data_dir_flag(data_dir), brokers_flag(brokers), listen])?;
+    config.local = local.then_some(partitions);
     context.start_logs(&config.log)?;
     let (server, signals) = Server::start(&config)?;
     let failure = loop {
@@ -53,7 +54,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
         }
         if server.has_failed() {
             break Failure::new("the ledger stopped by itself; the log says why")
-                .hint("restart it; nothing is lost, Kafka sends again what was not written");
+                .hint("restart it; nothing is lost, its source has what was not written");
         }
     };
     server.drain(config.shutdown_timeout);

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger_api::access::AccessOptions;
+use ledger_gateway::journal::JournalOptions;
 use ledger_gateway::options::GatewayOptions;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::{OriginError, Origins};
@@ -61,6 +62,10 @@ pub struct Config {
     pub http: HttpOptions,
     /// The hooks that are taken.
     pub gateway: GatewayOptions,
+    /// Bounds of the journal.
+    pub journal: JournalOptions,
+    /// A server without Kafka, in so many partitions where they are not known yet: no setting, but `serve --local`.
+    pub local: Option<Option<u32>>,
     /// Where a server writes backups when it is asked for one; none: nowhere.
     pub backup_dir: Option<PathBuf>,
     /// Who may ask.
@@ -82,6 +87,8 @@ impl Default for Config {
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
             gateway: GatewayOptions::default(),
+            journal: JournalOptions::default(),
+            local: None,
             backup_dir: None,
             access: AccessOptions::default(),
             log: LogOptions::default(),

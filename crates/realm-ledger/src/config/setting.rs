@@ -113,6 +113,8 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("gateway.forge_jwks", |config| SettingSlot::Texts(&mut config.gateway.forge_jwks)),
     setting("gateway.site_hosts", |config| SettingSlot::Texts(&mut config.gateway.site_hosts)),
     setting("gateway.record_actor", |config| SettingSlot::Switch(&mut config.gateway.record_actor)),
+    setting("gateway.journal_max", |config| SettingSlot::Bytes(&mut config.journal.max_bytes)),
+    setting("gateway.journal_keep", |config| SettingSlot::Duration(&mut config.journal.keep)),
     setting("gateway.app", |config| SettingSlot::Tables(&mut config.gateway.apps)),
     setting("gateway.hosts", |config| SettingSlot::Properties(&mut config.gateway.hosts)),
     setting("backup.dir", |config| SettingSlot::OptionalPath(&mut config.backup_dir)),

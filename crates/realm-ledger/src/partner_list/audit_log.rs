@@ -33,13 +33,18 @@ pub(super) struct AuditColumns {
 }
 
 /// A row with the place of an app.
-struct AuditRow {
-    day: Date,
+pub(super) struct AuditRow {
+    pub(super) day: Date,
     /// With the time of day, in UTC where it has an offset.
-    time: Option<DateTime>,
+    pub(super) time: Option<DateTime>,
     line: u64,
     site: String,
     app_id: String,
+    /// In lower case.
+    pub(super) event: String,
+    /// Where the app was, and where it goes, as far as these are places.
+    pub(super) location: Option<Realm>,
+    pub(super) target: Option<Realm>,
     /// Where the app is from then on; none for an uninstall.
     realm: Option<Realm>,
 }
@@ -79,7 +84,9 @@ impl AuditColumns {
         let (day, time) = parse_date(date).ok_or_else(|| invalid(line, date, expected))?;
         let realm = if uninstalled { None } else { Some(parse_realm(line, place)?) };
         let (site, app_id) = (text(self.site).to_owned(), text(self.app).to_owned());
-        Ok(Some(AuditRow { day, time, line, site, app_id, realm }))
+        let (location, target) = (Realm::parse(text(self.location)).ok(), self.target.map(text));
+        let target = target.and_then(|target| Realm::parse(target).ok());
+        Ok(Some(AuditRow { day, time, line, site, app_id, event, location, target, realm }))
     }
 }
 
@@ -93,27 +100,49 @@ fn parse_date(text: &str) -> Option<(Date, Option<DateTime>)> {
     Some((day, time))
 }
 
-pub(super) fn read(
+/// The rows that count, oldest day first.
+pub(super) struct AuditLog {
+    pub(super) rows: Vec<(Key, AuditRow)>,
+    /// Whether the order of the file means anything.
+    order_tells: bool,
+    taken_for: Option<(String, AppKey)>,
+    pub(super) skipped: SkippedRows,
+}
+
+pub(super) fn read_log(
     reader: &mut csv::Reader<impl Read>,
     columns: &AuditColumns,
     names: &AppNames,
-) -> Result<PartnerList, Failure> {
+) -> Result<AuditLog, Failure> {
     let (mut rows, mut skipped) = (Vec::new(), SkippedRows::default());
     for row in reader.records() {
         rows.extend(columns.read(&row.map_err(no_csv)?, &mut skipped)?);
     }
     let taken_for = taken_for(&rows, names);
     let order_tells = put_oldest_first(&mut rows);
-    let mut events: BTreeMap<Key, Vec<AuditRow>> = BTreeMap::new();
+    let mut keyed = Vec::new();
     for row in rows {
         let app = names.ids.get(&row.app_id);
         let app = app.or_else(|| Some(&taken_for.as_ref().filter(|(id, _)| *id == row.app_id)?.1));
         let key = key(row.line, &row.site, app.map_or(row.app_id.as_str(), AppKey::as_str))?;
         if names.only.as_ref().is_none_or(|only| *only == key.1) {
-            events.entry(key).or_default().push(row);
+            keyed.push((key, row));
         } else {
             skipped.other_app += 1;
         }
+    }
+    Ok(AuditLog { rows: keyed, order_tells, taken_for, skipped })
+}
+
+pub(super) fn read(
+    reader: &mut csv::Reader<impl Read>,
+    columns: &AuditColumns,
+    names: &AppNames,
+) -> Result<PartnerList, Failure> {
+    let AuditLog { rows, order_tells, taken_for, skipped } = read_log(reader, columns, names)?;
+    let mut events: BTreeMap<Key, Vec<AuditRow>> = BTreeMap::new();
+    for (key, row) in rows {
+        events.entry(key).or_default().push(row);
     }
     let mut list = BTreeMap::new();
     for (key, rows) in events {
@@ -241,7 +270,7 @@ mod tests {
             let apps: Vec<String> = read.list.keys().map(|(_, app)| app.to_string()).collect();
             (apps, read.taken_for.is_some(), read.skipped)
         };
-        let skipped = |other_app| SkippedRows { environment: 1, no_place: 0, other_app };
+        let skipped = |other_app| SkippedRows { environment: 1, other_app, ..SkippedRows::default() };
         let only = AppNames { only: Some(wanted.clone()), ..AppNames::default() };
         assert_eq!(keys(&rows, &only), (vec!["com.example.app".to_owned()], true, skipped(0)));
         let ids = BTreeMap::from([("ari:app/1".to_owned(), wanted)]);

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod help;
 mod keys;
+mod lists;
 mod manners;
 mod partial;
 mod process;

@@ -1,0 +1,212 @@
+//! The files of a journal. In: its directory. Out: where it ends, without a torn tail, and how much of it waits.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ledger_store::replace_file;
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::journal::{JournalError, line};
+use crate::limits::LINE_BYTES;
+
+const SUFFIX: &str = ".ndjson";
+const NAME_DIGITS: usize = 20;
+const PUBLISHED: &str = "published";
+
+/// Where a line is, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Its number, from 1.
+    pub(super) line: u64,
+    /// The number of the first line of its segment.
+    pub(super) segment: u64,
+    /// The byte of the segment that it begins at.
+    pub(super) offset: u64,
+}
+
+impl Place {
+    pub(super) const FIRST: Self = Self::start_of(1);
+
+    pub(super) const fn start_of(line: u64) -> Self {
+        Self { line, segment: line, offset: 0 }
+    }
+
+    /// Behind a line of so many bytes.
+    pub(super) const fn behind(self, bytes: u64) -> Self {
+        Self { line: self.line + 1, offset: self.offset + bytes, ..self }
+    }
+}
+
+/// A journal without a torn tail.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Open for appending, at its end.
+    pub(super) file: File,
+    pub(super) end: Place,
+    pub(super) taken: Place,
+    pub(super) waiting_bytes: u64,
+}
+
+pub(super) fn path_of(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:0NAME_DIGITS$}{SUFFIX}"))
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> JournalError + '_ {
+    move |source| JournalError::Io { path: path.to_owned(), source }
+}
+
+/// The segments by the numbers of their first lines.
+fn list(dir: &Path) -> Result<Vec<u64>, JournalError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed(dir))? {
+        let name = entry.map_err(failed(dir))?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        found.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Where the first line is that is still there.
+pub(super) fn first(dir: &Path) -> Result<Place, JournalError> {
+    Ok(list(dir)?.first().map_or(Place::FIRST, |first| Place::start_of(*first)))
+}
+
+/// Checks what is not published, cuts off a torn tail, and opens the last segment.
+pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
+    let taken = read_published(dir)?;
+    let segments = list(dir)?;
+    let start = taken.unwrap_or(Place::FIRST);
+    let mut end = Place::start_of(segments.first().copied().unwrap_or(start.line));
+    let mut waiting_bytes = 0;
+    for (index, first) in segments.iter().copied().enumerate() {
+        let (path, is_last) = (path_of(dir, first), index + 1 == segments.len());
+        if taken.is_none() && index == 0 && first != Place::FIRST.line {
+            return Err(JournalError::Gap { file: path, expected: Place::FIRST.line, found: first });
+        }
+        let is_published = segments.get(index + 1).is_some_and(|next| *next <= start.line);
+        if is_published {
+            end = Place::start_of(segments[index + 1]);
+            continue;
+        }
+        if first != end.line {
+            return Err(JournalError::Gap { file: path, expected: end.line, found: first });
+        }
+        end = scan(&path, first, is_last)?;
+        waiting_bytes += end.offset - if first == start.segment { start.offset.min(end.offset) } else { 0 };
+        if !is_last {
+            end = Place::start_of(end.line);
+        }
+    }
+    if end.line < start.line {
+        return Err(JournalError::Shorter { dir: dir.to_owned(), published: start.line - 1, end: end.line });
+    }
+    let path = path_of(dir, end.segment);
+    let file = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
+    // The names of the file and of the directory that may be new.
+    for dir in [Some(dir), dir.parent().filter(|parent| !parent.as_os_str().is_empty())].into_iter().flatten()
+    {
+        sync_dir(dir).map_err(failed(dir))?;
+    }
+    Ok(Opened { file, end, taken: start, waiting_bytes })
+}
+
+/// A new segment, durable by name.
+pub(super) fn create(dir: &Path, first: u64) -> io::Result<File> {
+    let file = File::options().create(true).append(true).open(path_of(dir, first))?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reads a segment to its end. A torn tail of the last one is cut off.
+fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
+    let file = File::options().read(true).write(true).open(path).map_err(failed(path))?;
+    let mut input = BufReader::with_capacity(1 << 20, &file);
+    let (mut end, mut text, mut torn) = (Place::start_of(first), Vec::new(), 0);
+    loop {
+        text.clear();
+        let read = input.by_ref().take(LINE_BYTES).read_until(b'\n', &mut text).map_err(failed(path))?;
+        if read == 0 {
+            break;
+        }
+        let is_valid = text.strip_suffix(b"\n").is_some_and(line::is_valid);
+        match is_valid {
+            true if torn == 0 => end = end.behind(read as u64),
+            false if is_last => torn += read as u64,
+            _ => {
+                let Place { line, offset, .. } = end;
+                return Err(JournalError::Damaged { file: path.to_owned(), line, offset });
+            }
+        }
+    }
+    if torn > 0 {
+        warn!(file = %path.display(), line = end.line, bytes = torn, "cut off the torn tail of the journal: it was never answered");
+        file.set_len(end.offset).and_then(|()| file.sync_all()).map_err(failed(path))?;
+    }
+    Ok(end)
+}
+
+/// How far it was published; none: nothing was.
+fn read_published(dir: &Path) -> Result<Option<Place>, JournalError> {
+    let path = dir.join(PUBLISHED);
+    match fs::read(&path) {
+        Ok(text) => {
+            let place = serde_json::from_slice(&text);
+            place.map(Some).map_err(|error| JournalError::Io { path, source: error.into() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(JournalError::Io { path, source }),
+    }
+}
+
+/// Notes how far it was published: the old place or the new one survives a power loss.
+pub(super) fn write_published(dir: &Path, place: Place) -> io::Result<()> {
+    let text = ledger_record::json::to_vec(&place).map_err(io::Error::other)?;
+    replace_file(&dir.join(PUBLISHED), 0o644, |out| out.write_all(&text))
+}
+
+/// The segment was published to its end now: it is kept from now on.
+pub(super) fn touch(dir: &Path, first: u64) -> io::Result<()> {
+    File::options().append(true).open(path_of(dir, first))?.set_modified(SystemTime::now())
+}
+
+/// Removes what is published and was kept long enough. Answers how many segments that were.
+pub(super) fn remove_published(
+    dir: &Path,
+    taken: Place,
+    now: SystemTime,
+    keep: Duration,
+) -> Result<usize, JournalError> {
+    let segments = list(dir)?;
+    let published = segments.windows(2).filter(|pair| pair[1] <= taken.line).map(|pair| pair[0]);
+    let mut removed = 0;
+    for first in published {
+        let path = path_of(dir, first);
+        let since = path.metadata().and_then(|metadata| metadata.modified()).map_err(failed(&path))?;
+        if now.duration_since(since).is_ok_and(|kept| kept >= keep) {
+            fs::remove_file(&path).map_err(failed(&path))?;
+            info!(segment = %path.display(), "removed a segment of the journal: it was published and kept long enough");
+            removed += 1;
+        } else {
+            // The rest of them join only if none between is removed.
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+/// The head of the line at a place.
+pub(super) fn read_head(dir: &Path, place: Place) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path_of(dir, place.segment))?;
+    file.seek(SeekFrom::Start(place.offset))?;
+    let mut head = vec![0; line::HEAD_BYTES];
+    file.read_exact(&mut head)?;
+    Ok(head)
+}

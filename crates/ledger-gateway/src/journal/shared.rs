@@ -1,0 +1,149 @@
+//! What the writer thread, the reader and those who append know of each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::journal::segment::{self, Opened, Place};
+use crate::journal::{AppendError, JournalOptions, JournalStatus, line, metric};
+use crate::limits::QUEUED_BYTES;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    dir: PathBuf,
+    options: JournalOptions,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Bytes that may still be queued.
+    pub(super) queue_room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Behind the last line that is on disk.
+    end: Place,
+    /// Behind the last line that the reader has marked.
+    taken: Place,
+    waiting_bytes: u64,
+    broken: Option<String>,
+    blocked: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn new(dir: &Path, options: JournalOptions, opened: &Opened) -> Self {
+        let Opened { end, taken, waiting_bytes, .. } = *opened;
+        let state = State { end, taken, waiting_bytes, broken: None, blocked: None };
+        let queue_room = Arc::new(Semaphore::new(QUEUED_BYTES as usize));
+        metric::waiting(end.line - taken.line, waiting_bytes);
+        metric::broken(false);
+        Self { dir: dir.to_owned(), options, state: Mutex::new(state), changed: Condvar::new(), queue_room }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn options(&self) -> JournalOptions {
+        self.options
+    }
+
+    pub(super) fn end(&self) -> Place {
+        self.state().end
+    }
+
+    pub(super) fn taken(&self) -> Place {
+        self.state().taken
+    }
+
+    /// Whether so many bytes more may wait.
+    pub(super) fn check_room(&self, bytes: u64) -> Result<(), AppendError> {
+        let state = self.state();
+        if let Some(reason) = &state.broken {
+            return Err(AppendError::Broken { reason: reason.clone() });
+        }
+        let queued = u64::from(QUEUED_BYTES).saturating_sub(self.queue_room.available_permits() as u64);
+        let (waiting_bytes, max_bytes) = (state.waiting_bytes + queued, self.options.max_bytes);
+        if waiting_bytes + bytes > max_bytes {
+            return Err(AppendError::Full { waiting_bytes, max_bytes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn broken(&self) -> AppendError {
+        let reason = self.state().broken.clone();
+        AppendError::Broken { reason: reason.unwrap_or_else(|| "its thread has ended".to_owned()) }
+    }
+
+    /// The writer thread has so many bytes more on disk.
+    pub(super) fn written(&self, end: Place, bytes: u64) {
+        let mut state = self.state();
+        state.end = end;
+        state.waiting_bytes += bytes;
+        metric::waiting(end.line - state.taken.line, state.waiting_bytes);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn break_for(&self, reason: &str) {
+        metric::broken(true);
+        self.state().broken.get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// The reader has so many bytes more behind it.
+    pub(super) fn mark_taken(&self, taken: Place, bytes: u64) {
+        let mut state = self.state();
+        // What the reader of a ledger reads again was counted as taken when it began.
+        if taken.line > state.taken.line {
+            state.taken = taken;
+            state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
+            metric::waiting(state.end.line - taken.line, state.waiting_bytes);
+        }
+    }
+
+    pub(super) fn mark_all_taken(&self) {
+        let mut state = self.state();
+        state.taken = state.end;
+        state.waiting_bytes = 0;
+        metric::waiting(0, 0);
+    }
+
+    pub(super) fn set_blocked(&self, reason: Option<String>) {
+        self.state().blocked = reason;
+    }
+
+    /// Waits until there is a line at `place`, or the time is over. Answers whether there is.
+    pub(super) fn wait_for(&self, place: Place, time: Duration) -> bool {
+        let is_missing = |state: &mut State| state.end.line <= place.line;
+        let waited = self.changed.wait_timeout_while(self.state(), time, is_missing);
+        waited.unwrap_or_else(PoisonError::into_inner).0.end.line > place.line
+    }
+
+    pub(super) fn status(&self) -> JournalStatus {
+        let (status, taken) = {
+            let State { end, taken, waiting_bytes, broken, blocked } = &*self.state();
+            let status = JournalStatus {
+                lines: end.line - 1,
+                waiting_events: end.line - taken.line,
+                waiting_bytes: *waiting_bytes,
+                max_bytes: self.options.max_bytes,
+                oldest: None,
+                broken: broken.clone(),
+                blocked: blocked.clone(),
+            };
+            (status, *taken)
+        };
+        if status.waiting_events == 0 {
+            return status;
+        }
+        // The first that waits may begin the next segment.
+        let head = segment::read_head(&self.dir, taken);
+        let head = head.or_else(|_| segment::read_head(&self.dir, Place::start_of(taken.line)));
+        JournalStatus { oldest: head.ok().and_then(|head| line::recorded(&head)), ..status }
+    }
+}

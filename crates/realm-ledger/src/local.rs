@@ -1,0 +1,383 @@
+//! A ledger without Kafka: its source is the journal in its data directory.
+//!
+//! ```text
+//!   import, commands, hooks, ticks ─► journal ─► read like an import that grows ─► shards ─► answers, signatures
+//! ```
+//!
+//! In: a data directory that no topic feeds. Out: shards in the catalog, kept up with the journal by one thread. Progress is
+//! with the data, as a place in the source `import:journal`, so what is read twice is recorded once; the beginning of the
+//! journal is proved at each start. The journal is kept for ever: it is what the ledger moves on to Kafka with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ledger_api::http::{JournalHealth, ReadJournal};
+use ledger_core::time::Timestamp;
+use ledger_gateway::journal::{AppendError, Journal, JournalReader, JournalStatus, ReadLineError};
+use ledger_ingest::apply::ApplyCounts;
+use ledger_ingest::import::{GrowingImport, ImportError, ImportOptions};
+use ledger_ingest::placing::Placement;
+use ledger_ingest::publish::{Tick, TickError};
+use ledger_record::json::time::format_instant;
+use ledger_record::rows::SourcePosition;
+use ledger_store::{
+    Catalog, DataDir, Halted, Partitioner, Phase, Served, ShardId, ShardStatus, StopCode, with_causes,
+};
+use tracing::error;
+
+use crate::Failure;
+use crate::command::now;
+use crate::config::Config;
+
+/// The name of the journal as a source.
+const SOURCE: &str = "journal";
+
+/// The same as it is in shards.
+const SOURCE_IN_SHARDS: &str = "import:journal";
+
+/// Lines between two looks at how far it is, while it catches up.
+const LINES_AT_ONCE: u64 = 5_000;
+
+/// How long the thread waits for a line before it looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The journal and the data directory do not go on with each other.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocalError {
+    /// Its beginning was removed as published.
+    #[error(
+        "the journal begins at line {first}: what was before it is published and removed, so no ledger without Kafka can be \
+         made of it; serve the topic that it was published to"
+    )]
+    Begins { first: u64 },
+    /// It is not what the data was made of.
+    #[error("the first {lines} lines of the journal are not those that this data directory was made of")]
+    Differs { lines: u64 },
+    /// It ends too early.
+    #[error("the journal ends after {found} lines, and this data directory was made of {lines}")]
+    Shorter { lines: u64, found: u64 },
+    /// A line cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadLineError),
+    /// A shard cannot be opened or written.
+    #[error(transparent)]
+    Import(ImportError),
+}
+
+impl From<ImportError> for LocalError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::BeginningDiffers { lines, .. } => Self::Differs { lines },
+            ImportError::Shorter { lines, found, .. } => Self::Shorter { lines, found },
+            error => Self::Import(error),
+        }
+    }
+}
+
+impl LocalError {
+    fn halted(&self, shard: &ShardId) -> Halted {
+        match self {
+            Self::Import(ImportError::Append(error)) => Halted::of_error(shard, error),
+            Self::Import(_) => Halted::new(StopCode::StoreFailed, shard, with_causes(self)),
+            _ => Halted::new(StopCode::JournalDiffers, shard, with_causes(self)),
+        }
+    }
+}
+
+/// Where the journal of a data directory is.
+pub(crate) fn journal_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("journal")
+}
+
+/// Opens the journal of a ledger without Kafka, or makes it, if nothing else feeds the directory.
+pub(crate) fn open_journal(config: &Config, data: &DataDir) -> Result<Journal, Failure> {
+    if config.kafka.topics.len() != 1 {
+        let message = "a ledger without Kafka has one topic, whose name its shards have, and kafka.topics names another number";
+        return Err(Failure::new(message));
+    }
+    let other = sources(data)?.into_iter().find(|source| source != SOURCE_IN_SHARDS);
+    if let Some(source) = other {
+        let message = format!(
+            "{} has what came from {source}, which the journal of a ledger without Kafka lacks",
+            config.data_dir.display()
+        );
+        return Err(Failure::new(message).hint(
+            "begin in an empty directory; what came from a file is imported there with `import --local`",
+        ));
+    }
+    Ok(Journal::open(&journal_dir(config), &config.journal)?)
+}
+
+/// Refuses what would feed a ledger without Kafka from elsewhere: its journal has to have all of it.
+pub(crate) fn refuse_local(data: &DataDir) -> Result<(), Failure> {
+    if !sources(data)?.iter().any(|source| source == SOURCE_IN_SHARDS) {
+        return Ok(());
+    }
+    let path = data.path().display();
+    let message =
+        format!("{path} is a ledger without Kafka: its journal is its source, and no topic can go on there");
+    Err(Failure::new(message).hint(format!(
+        "`serve --local` serves it; to move on to Kafka: `topics create`, `publish --journal {path}`, then `serve` with an \
+         empty data directory"
+    )))
+}
+
+/// Whether a journal feeds this directory.
+pub(crate) fn is_local(config: &Config) -> Result<bool, Failure> {
+    if !DataDir::exists(&config.data_dir)? || !Journal::exists(&journal_dir(config)) {
+        return Ok(false);
+    }
+    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
+    Ok(sources(&data)?.iter().any(|source| source == SOURCE_IN_SHARDS))
+}
+
+/// What the shards were filled from.
+fn sources(data: &DataDir) -> Result<Vec<String>, Failure> {
+    let mut sources = Vec::new();
+    for id in data.shards()? {
+        let positions = data.read_shard(&id)?.snapshot().source_positions()?;
+        // What a retry of a refused message recorded has no line in any file.
+        sources.extend(positions.into_iter().map(|(source, _): (String, SourcePosition)| source));
+    }
+    Ok(sources)
+}
+
+/// What `/readyz` shows of a journal.
+pub(crate) fn journal_health(journal: Journal) -> ReadJournal {
+    Arc::new(move || {
+        let JournalStatus { lines, waiting_events, waiting_bytes, max_bytes, oldest, broken, blocked } =
+            journal.status();
+        JournalHealth { lines, waiting_events, waiting_bytes, max_bytes, oldest, broken, blocked }
+    })
+}
+
+/// What ticks are sent with, where the journal is the source: one line is a tick of every shard.
+pub(crate) fn append_ticks(journal: Journal) -> impl FnMut(&[Tick]) -> Result<(), TickError> + Send {
+    move |ticks| {
+        let Some(Tick { text, time, .. }) = ticks.first() else { return Ok(()) };
+        let appended = journal.append_blocking(text.as_bytes(), *time);
+        let failed = |error: AppendError| TickError { reason: error.to_string(), is_unanswered: false };
+        appended.map(drop).map_err(failed)
+    }
+}
+
+pub(crate) fn import_options(config: &Config, partitions: Option<u32>) -> ImportOptions {
+    // Keys are placed as Java's client does unless set otherwise: the journal has no partitions to learn from.
+    let set = config.kafka.partitioner.or(Some(Partitioner::Murmur2));
+    ImportOptions {
+        source: SOURCE.to_owned(),
+        topic: config.kafka.topics.first().cloned().unwrap_or_default(),
+        partitions,
+        placing: Placement { set, kafka: None },
+        now: now(),
+        accept_refusals: true,
+    }
+}
+
+/// The shards of a ledger without Kafka, while a command writes to its journal.
+pub(crate) struct LocalImport<'a> {
+    importing: GrowingImport<'a>,
+    reader: JournalReader,
+    /// What was taken before the command began.
+    before: ApplyCounts,
+}
+
+impl<'a> LocalImport<'a> {
+    /// Opens the shards, and records what the journal has by now.
+    pub(crate) fn open(
+        options: &'a ImportOptions,
+        data: &'a DataDir,
+        journal: &Journal,
+    ) -> Result<Self, Failure> {
+        let importing = GrowingImport::open(data, options).map_err(LocalError::from)?;
+        let mut opened = Self { importing, reader: from_start(journal)?, before: ApplyCounts::default() };
+        opened.read_on()?;
+        opened.before = opened.importing.applied();
+        Ok(opened)
+    }
+
+    /// Records what the journal has by now.
+    pub(crate) fn read_on(&mut self) -> Result<(), Failure> {
+        while let Some(line) = self.reader.step()? {
+            self.importing.take(line.number, line.text).map_err(LocalError::from)?;
+        }
+        self.importing.commit().map_err(LocalError::from)?;
+        self.reader.mark_taken();
+        Ok(())
+    }
+
+    /// Seals what was recorded. Answers what became of what was appended since this was opened.
+    pub(crate) fn finish(mut self, journal: &Journal) -> Result<ApplyCounts, Failure> {
+        let (mut applied, before) = (self.importing.applied(), self.before);
+        for (now, then) in [
+            (&mut applied.appended, before.appended),
+            (&mut applied.late, before.late),
+            (&mut applied.duplicates, before.duplicates),
+            (&mut applied.refused, before.refused),
+        ] {
+            *now -= then;
+        }
+        if applied.appended + applied.refused > 0 {
+            let time = format_instant(now());
+            let tick = format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#);
+            journal.append_blocking(tick.as_bytes(), now())?;
+            self.read_on()?;
+        }
+        Ok(applied)
+    }
+}
+
+fn from_start(journal: &Journal) -> Result<JournalReader, Failure> {
+    let reader = journal.read_from_start()?;
+    match reader.next_number() {
+        1 => Ok(reader),
+        first => Err(LocalError::Begins { first }.into()),
+    }
+}
+
+/// The thread that keeps the shards up with the journal.
+#[derive(Debug)]
+pub(crate) struct LocalIngest {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl LocalIngest {
+    /// Starts when every shard is open.
+    pub(crate) fn start(
+        config: &Config,
+        partitions: Option<u32>,
+        data: &Arc<DataDir>,
+        catalog: &Arc<Catalog>,
+        journal: &Journal,
+    ) -> Result<Self, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (options, reader) = (import_options(config, partitions), from_start(journal)?);
+        let (data, catalog, to_stop) = (Arc::clone(data), Arc::clone(catalog), Arc::clone(&stop));
+        let (opened, is_open) = sync_channel(1);
+        let work = move || {
+            let importing = match GrowingImport::open(&data, &options) {
+                Ok(importing) => importing,
+                Err(error) => return drop(opened.send(Err(error))),
+            };
+            let shards = serve(&importing, &catalog, &options.topic);
+            let _ = opened.send(Ok(()));
+            Reading { importing, reader, shards, stop: to_stop }.run();
+        };
+        let no_thread = |error| Failure::caused("the journal cannot be read", error);
+        let thread = thread::Builder::new().name("local".to_owned()).spawn(work).map_err(no_thread)?;
+        match is_open.recv() {
+            Ok(Ok(())) => Ok(Self { stop, thread }),
+            Ok(Err(error)) => Err(LocalError::from(error).into()),
+            Err(_) => Err(Failure::new("the thread that reads the journal panicked: report it")),
+        }
+    }
+
+    /// Records what is in the journal, then ends, at the latest at the deadline: whether it did.
+    pub(crate) fn stop_by(self, deadline: Instant) -> bool {
+        self.stop.store(true, Ordering::Release);
+        while !self.thread.is_finished() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        if self.thread.join().is_err() {
+            error!(
+                "the thread that reads the journal panicked; what is in the journal is recorded after a restart"
+            );
+        }
+        true
+    }
+
+    /// Whether it panicked: one that halted its shards waits until it is stopped.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Lists the shards: they answer from here on.
+fn serve(importing: &GrowingImport<'_>, catalog: &Catalog, topic: &str) -> Vec<(ShardId, Arc<ShardStatus>)> {
+    let readers = importing.readers();
+    catalog.expect(topic, u32::try_from(readers.len()).ok());
+    let serve = |(id, reader): (ShardId, _)| {
+        let status = Arc::new(ShardStatus::default());
+        status.update(|now| (now.is_ours, now.phase) = (true, Phase::CatchingUp));
+        catalog.insert(id.clone(), Served { reader, status: Arc::clone(&status) });
+        (id, status)
+    };
+    readers.into_iter().map(serve).collect()
+}
+
+struct Reading<'a> {
+    importing: GrowingImport<'a>,
+    reader: JournalReader,
+    shards: Vec<(ShardId, Arc<ShardStatus>)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reading<'_> {
+    fn run(mut self) {
+        let Err(failed) = self.read() else { return };
+        error!(reason = with_causes(&failed), "the ledger does not go on with its journal");
+        for (id, status) in &self.shards {
+            status.halt(failed.halted(id));
+        }
+        while !self.stop.load(Ordering::Acquire) {
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Until it is to stop and all is recorded.
+    fn read(&mut self) -> Result<(), LocalError> {
+        let mut last_recorded = None;
+        loop {
+            let (mut lines, mut is_at_end) = (0, false);
+            let is_last = self.stop.load(Ordering::Acquire);
+            while lines < LINES_AT_ONCE && !is_at_end {
+                match self.reader.step()? {
+                    Some(line) => {
+                        last_recorded = line.recorded();
+                        self.importing.take(line.number, line.text)?;
+                        lines += 1;
+                    }
+                    None => is_at_end = true,
+                }
+            }
+            // Before the beginning is proved nothing is written.
+            if is_at_end || self.reader.next_number() > self.importing.taken() {
+                self.importing.commit()?;
+                self.reader.mark_taken();
+                self.report(last_recorded, lines > 0);
+            }
+            if is_at_end {
+                if is_last {
+                    return Ok(());
+                }
+                self.reader.wait(LOOK);
+            }
+        }
+    }
+
+    /// Reports what is durable.
+    fn report(&self, last_recorded: Option<Timestamp>, is_news: bool) {
+        let (next, end) = (self.reader.next_number(), self.reader.end());
+        for (_, status) in &self.shards {
+            status.update(|now| {
+                (now.next_offset, now.end_offset) = (Some(next), Some(end));
+                now.lag_events = Some(end.saturating_sub(next));
+                now.last_source_time = last_recorded.or(now.last_source_time);
+                if next >= end {
+                    now.phase = Phase::Live;
+                }
+            });
+            if is_news {
+                status.notify_commit();
+            }
+        }
+    }
+}

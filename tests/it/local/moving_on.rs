@@ -1,0 +1,41 @@
+//! The same traffic through a journal and through Kafka, and from the one to the other.
+
+use ledger_tests::kafka;
+use ledger_tests::scratch;
+use ledger_tests::server::{self, Server, Setup};
+use ledger_tests::workload::native_lines;
+
+use super::{TOPIC, import, mix};
+use crate::import::{apps, heads, program, tenants};
+
+#[test]
+fn journal_and_kafka_and_the_journal_published_to_kafka_make_the_same_ledger() {
+    let (cluster, scratch) = (kafka::shared(), scratch::directory());
+    let lines = native_lines(mix(73, 4_000));
+    let [local, direct, moved] = ["local", "direct", "moved"].map(|name| scratch.path().join(name));
+    import(&lines, &local);
+    let file = local.with_extension("ndjson");
+    let [file, journal] = [&file, &local].map(|path| path.to_str().unwrap());
+    for (data_dir, arguments) in [(&direct, ["publish", file]), (&moved, ["publish", "--journal=JOURNAL"])] {
+        let topic = kafka::unique_name("local");
+        cluster.create_topic(&topic, 3, &[("message.timestamp.type", "LogAppendTime")]);
+        let arguments = arguments.map(|argument| argument.replace("JOURNAL", journal));
+        let brokers = ["--brokers", cluster.bootstrap(), "--topic", &topic, "--partitioner", "murmur2"];
+        let output = program(&[]).args(arguments).args(brokers).output().unwrap();
+        assert!(output.status.success(), "{}", server::stderr(&output));
+        let server =
+            Server::start(&Setup::new(cluster, topic.clone(), data_dir.clone()), &scratch.path().join("log"));
+        server.wait_until_ready(3);
+        server.drain();
+        let of_local = tenants(&local, TOPIC);
+        assert!(of_local.len() > 150, "{}", of_local.len());
+        assert_eq!(tenants(data_dir, &topic), of_local, "states, outcomes and anomalies");
+        assert_eq!(apps(data_dir, &topic), apps(&local, TOPIC));
+        assert_eq!(heads(data_dir, &topic), heads(&local, TOPIC), "refused messages too");
+        server::verified(data_dir, &[]);
+    }
+    // What was published is noted: a second run sends nothing.
+    let again =
+        program(&["publish", "--journal", journal, "--brokers", cluster.bootstrap()]).output().unwrap();
+    assert!(server::stderr(&again).starts_with("0 lines of the journal sent"), "{}", server::stderr(&again));
+}
