@@ -205,7 +205,8 @@ fn with(mut object: Value, other: Value) -> Value {
 }
 
 fn install_order(path: &str) -> Value {
-    let claims = json!({ "iss": CLIENT, "aud": [BASE], "sub": "account-1", "iat": now(), "exp": now() + 180 });
+    let claims =
+        json!({ "iss": CLIENT, "aud": [BASE], "sub": "account-1", "iat": now(), "exp": now() + 180 });
     json!({ "claims": claims, "method": "POST", "url": path })
 }
 

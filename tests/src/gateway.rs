@@ -59,7 +59,8 @@ impl Script {
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let (said, lines) = channel();
         thread::spawn(move || {
-            let lines = stdout.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
+            let lines =
+                stdout.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
             for line in lines {
                 if said.send(line).is_err() {
                     return;

@@ -25,7 +25,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
 use crate::forward::{AppAnswer, Forwarded};
-use crate::gateway::{Answer, Mode, Outcome, HookPlace, GatewayState, now};
+use crate::gateway::{Answer, GatewayState, HookPlace, Mode, Outcome, now};
 use crate::hook::{Hook, Lifecycle, Phase};
 use crate::journal::AppendError;
 use crate::limits::{HOOK_MAX_BYTES, LOOKUP_TIMEOUT};
@@ -85,7 +85,7 @@ pub(crate) async fn answer(
         return Err(Refusal::MethodNotAllowed);
     }
     let _held = room(shared, &parts)?;
-    let body = read_body_within(body, HOOK_MAX_BYTES).await.map_err(|problem| match problem.kind {
+    let body = read_body_within(body, HOOK_MAX_BYTES).await.map_err(|kind| match kind {
         ProblemKind::BodyTooLarge => Refusal::BodyTooLarge,
         ProblemKind::RequestTimeout => Refusal::BodyTooSlow,
         _ => Refusal::BadBody,

@@ -53,10 +53,11 @@ impl GatewayServer {
             Some(_) => None,
             None => Some(JournalPublisher::start(&journal, &config.kafka).map_err(no_runtime)?),
         };
-        let gateway = Gateway::new(config.gateway.clone(), journal.clone(), access, known).map_err(|error| {
-            Failure::caused("the keys of Forge's tokens cannot be read", error)
-                .hint("gateway.forge_jwks names the files or URLs that have them")
-        })?;
+        let gateway =
+            Gateway::new(config.gateway.clone(), journal.clone(), access, known).map_err(|error| {
+                Failure::caused("the keys of Forge's tokens cannot be read", error)
+                    .hint("gateway.forge_jwks names the files or URLs that have them")
+            })?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let runtime = ledger_gateway::runtime().map_err(no_runtime)?;
         let (close, closed) = oneshot::channel::<()>();
@@ -69,7 +70,11 @@ impl GatewayServer {
     }
 
     /// Answers probes and metrics, for a gateway that has no ledger beside it. Returns where.
-    pub(crate) fn serve_admin(&self, listener: TcpListener, metrics: RenderMetrics) -> Result<SocketAddr, Failure> {
+    pub(crate) fn serve_admin(
+        &self,
+        listener: TcpListener,
+        metrics: RenderMetrics,
+    ) -> Result<SocketAddr, Failure> {
         let failed = |error| Failure::caused("probes and metrics cannot be answered", error);
         let address = listener.local_addr().map_err(failed)?;
         let journal = self.journal.clone();

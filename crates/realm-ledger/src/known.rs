@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ledger_api::ledger::Ledger;
-use ledger_api::query::{AsOf, InstallationQuery, Page, Question, SearchQuery, no_lines};
+use ledger_api::query::{Cursor, Filter, InstallationsQuery, Page, Question, no_lines};
 use ledger_core::ids::{AppKey, ClientKey, InstallationKey};
 use ledger_core::realm::Realm;
 use ledger_gateway::{KnownInstallation, KnownInstallations, LookupFailed};
@@ -16,8 +16,9 @@ use crate::ask_error::AskError;
 use crate::backend::{Completeness, Remote};
 use crate::command::now;
 
-/// Tenants that share an installation id, at most: more than one is a rare thing.
-const TENANTS_MAX: u64 = 100;
+/// Installations of an app that are looked at, by pages: there is no index by installation id to ask.
+const PAGES_MAX: usize = 100;
+const PAGE: u64 = 1000;
 
 /// The ledger of this process.
 #[derive(Debug)]
@@ -43,25 +44,16 @@ impl fmt::Debug for ServerInstallations {
 }
 
 #[derive(Deserialize)]
-struct Found {
-    tenants: Vec<FoundTenant>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FoundTenant {
-    client_key: ClientKey,
-    app_keys: Vec<AppKey>,
-}
-
-#[derive(Deserialize)]
-struct One {
-    installation: State,
+struct Listed {
+    installations: Vec<State>,
+    next_cursor: Option<Cursor>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct State {
+    client_key: ClientKey,
     pinned_realm: Option<Realm>,
     installation_id: Option<String>,
     successor: Option<InstallationKey>,
@@ -102,21 +94,31 @@ impl Asked for Remote {
 }
 
 fn with_id(app: &AppKey, id: &str, asked: &impl Asked) -> Result<Vec<KnownInstallation>, LookupFailed> {
-    let page = Page { cursor: None, limit: Some(TENANTS_MAX) };
-    let found: Found = read(asked, &SearchQuery { q: id.to_owned(), page })?;
+    let filter = Filter { app: Some(app.clone()), ..Filter::default() };
+    let page = Page { cursor: None, limit: Some(PAGE) };
+    let mut question = InstallationsQuery { filter, page, ..InstallationsQuery::default() };
     let mut known = Vec::new();
-    for FoundTenant { client_key: client, .. } in found.tenants.into_iter().filter(|tenant| tenant.app_keys.contains(app)) {
-        let question = InstallationQuery { client: client.clone(), app: app.clone(), as_of: AsOf::default() };
-        let One { installation } = read(asked, &question)?;
-        if installation.installation_id.as_deref() == Some(id) {
-            let successor = installation.successor.map(|successor| successor.client);
-            known.push(KnownInstallation { client, realm: installation.pinned_realm, successor });
+    for _ in 0..PAGES_MAX {
+        let Listed { installations, next_cursor } = read(asked, &question)?;
+        let with_id = installations.into_iter().filter(|state| state.installation_id.as_deref() == Some(id));
+        known.extend(with_id.map(|state| KnownInstallation {
+            client: state.client_key,
+            realm: state.pinned_realm,
+            successor: state.successor.map(|successor| successor.client),
+        }));
+        if next_cursor.is_none() {
+            return Ok(known);
         }
+        question.page.cursor = next_cursor;
     }
-    Ok(known)
+    Err(LookupFailed { reason: format!("{app} has more installations than can be looked at one by one") })
 }
 
-fn read<T: DeserializeOwned>(asked: &impl Asked, question: &(impl Question + Clone)) -> Result<T, LookupFailed> {
+fn read<T: DeserializeOwned>(
+    asked: &impl Asked,
+    question: &(impl Question + Clone),
+) -> Result<T, LookupFailed> {
     let text = asked.answer(question).map_err(|error| LookupFailed { reason: error.to_string() })?;
-    serde_json::from_str(&text).map_err(|error| LookupFailed { reason: format!("the answer cannot be read: {error}") })
+    serde_json::from_str(&text)
+        .map_err(|error| LookupFailed { reason: format!("the answer cannot be read: {error}") })
 }

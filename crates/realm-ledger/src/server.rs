@@ -19,6 +19,7 @@ use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
 use ledger_api::http::Api;
 use ledger_api::ledger::Ledger;
+use ledger_gateway::KnownInstallations;
 use ledger_gateway::journal::Journal;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
@@ -35,6 +36,7 @@ use crate::backups::ServerBackups;
 use crate::config::Config;
 use crate::evidence::EvidenceThreads;
 use crate::gateway::GatewayServer;
+use crate::known::LedgerInstallations;
 use crate::local::{self, LocalIngest};
 use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
 
@@ -188,6 +190,8 @@ impl Server {
         let answers = data.memory().share(MemoryPart::Answers);
         let ledger =
             Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret).with_memory(answers));
+        let known: Option<Arc<dyn KnownInstallations>> =
+            Some(Arc::new(LedgerInstallations(Arc::clone(&ledger))));
         let measured = Arc::clone(&data);
         let backups = ServerBackups::new(config, &data, &catalog);
         let aged = backups.clone();
@@ -203,7 +207,8 @@ impl Server {
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog, journal.as_ref())?;
         let hooks = hooks.zip(journal);
-        let gateway = hooks.map(|(hooks, journal)| GatewayServer::start(config, hooks, journal, access, None));
+        let gateway =
+            hooks.map(|(hooks, journal)| GatewayServer::start(config, hooks, journal, access, known));
         let gateway = gateway.transpose()?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
@@ -246,7 +251,9 @@ impl Server {
         let _ = self.close_http.send(());
         let are_hooks_done = self.gateway.is_none_or(|gateway| gateway.stop_by(by(HOOKS_PERCENT)));
         let mut given_up = self.pipeline.stop_by(by(INGESTION_PERCENT), by(OUTPUT_PERCENT));
-        given_up.extend((!are_hooks_done).then_some("publishing the journal (the rest follows after the next start)"));
+        given_up.extend(
+            (!are_hooks_done).then_some("publishing the journal (the rest follows after the next start)"),
+        );
         let left = by(100).saturating_duration_since(Instant::now()).saturating_sub(LAST_WAIT);
         match self.runtime.block_on(async { tokio::time::timeout(left, self.http).await }) {
             Ok(Ok(Ok(()))) => {}

@@ -10,13 +10,16 @@ use ledger_tests::gateway::Script;
 use ledger_tests::wait;
 use serde_json::{Value, json};
 
-use super::{APP, BASE, CLIENT, FORGE_APP, SECRET, World, app_options, install_order, journal_text, now, payload, with};
+use super::{
+    APP, BASE, CLIENT, FORGE_APP, SECRET, World, app_options, install_order, journal_text, now, payload, with,
+};
 
 /// A gateway in front of an app.
 fn in_front() -> (World, Script) {
     let (connect, forge) = (Script::node("connect.js", &[]), Script::python("forge.py"));
     let app = Script::node("app.js", &[BASE, APP, FORGE_APP, &connect.url, &forge.url]);
-    let world = World::between(connect, forge, |connect, forge| app_options(connect, forge, Some(&app.url)), None);
+    let world =
+        World::between(connect, forge, |connect, forge| app_options(connect, forge, Some(&app.url)), None);
     (world, app)
 }
 
@@ -25,7 +28,12 @@ const HOST: (&str, &str) = ("host", "eu.app.example.com");
 
 impl World {
     fn by_host(&self, method: &str, path: &str, authorization: &str, body: &Value) -> super::Answer {
-        let headers = [HOST, ("authorization", authorization), ("content-type", "application/json"), ("x-b3-traceid", "ab12")];
+        let headers = [
+            HOST,
+            ("authorization", authorization),
+            ("content-type", "application/json"),
+            ("x-b3-traceid", "ab12"),
+        ];
         let body = if method == "GET" { String::new() } else { body.to_string() };
         self.call(method, path, &headers, &body)
     }
@@ -33,7 +41,8 @@ impl World {
     /// Signed with the tenant's secret, as all calls but installs are.
     fn app_signed(&self, method: &str, path: &str, secret: &str) -> String {
         let claims = json!({ "iss": CLIENT, "iat": now(), "exp": now() + 180 });
-        let order = json!({ "claims": claims, "method": method, "url": path, "alg": "HS256", "secret": secret });
+        let order =
+            json!({ "claims": claims, "method": method, "url": path, "alg": "HS256", "secret": secret });
         format!("JWT {}", self.connect.token(&order))
     }
 }
@@ -46,7 +55,10 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
     let answer = world.by_host("POST", "/installed", &token, &installed);
     assert_eq!(answer.status, 204, "{answer:?}");
     let seen = app.next_line();
-    assert_eq!((&seen["method"], &seen["url"], &seen["status"]), (&"POST".into(), &"/installed".into(), &204.into()));
+    assert_eq!(
+        (&seen["method"], &seen["url"], &seen["status"]),
+        (&"POST".into(), &"/installed".into(), &204.into())
+    );
     assert_eq!(seen["body"], installed.to_string(), "byte for byte, the secret too");
     assert_eq!(seen["headers"]["authorization"], token);
     assert_eq!(seen["headers"]["x-b3-traceid"], "ab12");
@@ -62,7 +74,8 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
         let path = format!("/migration/{step}");
         world.by_host("POST", &path, &world.app_signed("POST", &path, secret), body)
     };
-    let schedule = |id: u64| json!({ "migrationId": id, "location": "EU", "startTime": "2026-12-01T00:00:00.000Z" });
+    let schedule =
+        |id: u64| json!({ "migrationId": id, "location": "EU", "startTime": "2026-12-01T00:00:00.000Z" });
     let refused = step("schedule", &schedule(13), SECRET);
     assert_eq!((refused.status, &*refused.body), (409, r#"{"errorResponseCode":"E0004"}"#));
     assert!(step("schedule", &schedule(14), "wrong").status >= 400);
@@ -79,8 +92,13 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
     let token = world.install_token("/uninstalled", json!({}));
     assert_eq!(world.by_host("POST", "/uninstalled", &token, &payload("uninstalled")).status, 204);
     let expected = [
-        "installed", "enabled", "migration-scheduled", "migration-started", "migration-committed",
-        "migration-rolled-back", "uninstalled",
+        "installed",
+        "enabled",
+        "migration-scheduled",
+        "migration-started",
+        "migration-committed",
+        "migration-rolled-back",
+        "uninstalled",
     ];
     assert_eq!(world.recorded_types(), expected);
     for event in world.recorded() {
@@ -97,17 +115,22 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
 #[test]
 fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_the_app_and_the_ledger() {
     let (world, app) = in_front();
-    let event = |body: &Value, claims: Value| world.by_host("POST", "/forge", &world.forge_token(claims), body);
+    let event =
+        |body: &Value, claims: Value| world.by_host("POST", "/forge", &world.forge_token(claims), body);
     let at_top = json!({
         "id": "1a2b", "context": "ari:cloud:jira::site/cloud-1", "installerAccountId": "a", "app": { "id": FORGE_APP },
         "eventType": "avi:forge:installed:app"
     });
-    let answer = event(&at_top, json!({ "principal": "account-2", "context": { "cloudId": "cloud-1", "siteUrl": super::SITE } }));
+    let answer = event(
+        &at_top,
+        json!({ "principal": "account-2", "context": { "cloudId": "cloud-1", "siteUrl": super::SITE } }),
+    );
     assert_eq!((answer.status, &*answer.body), (202, "taken"));
     assert_eq!(answer.headers["x-app"], "kept");
     let seen = app.next_line();
     assert_eq!(seen["body"], at_top.to_string());
-    let below = json!({ "payload": { "id": "1a2b", "upgraderAccountId": "a", "retryContext": { "retryCount": 1 } } });
+    let below =
+        json!({ "payload": { "id": "1a2b", "upgraderAccountId": "a", "retryContext": { "retryCount": 1 } } });
     assert_eq!(event(&below, json!({})).status, 202);
     let other = json!({ "eventType": "avi:ecosystem.migration:triggered:listener", "id": "x" });
     assert_eq!(event(&other, json!({})).status, 202);
@@ -120,7 +143,9 @@ fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_the_app_and_the_le
     }
     assert_eq!((&recorded[0]["actor"], &recorded[0]["siteUrl"]), (&"account-2".into(), &super::SITE.into()));
 
-    let step = |step: &str, body: Value| world.by_host("POST", &format!("/migration/{step}"), &world.forge_token(json!({})), &body);
+    let step = |step: &str, body: Value| {
+        world.by_host("POST", &format!("/migration/{step}"), &world.forge_token(json!({})), &body)
+    };
     assert_eq!(step("schedule", json!({ "migrationId": 13, "location": "EU" })).status, 409);
     assert_eq!(step("schedule", json!({ "migrationId": 57500, "location": "EU" })).status, 200);
     assert_eq!(step("rollback", json!({ "migrationId": 57500 })).status, 200);
@@ -141,7 +166,8 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
         let answer = world.call("POST", &format!("/hooks/roadmap/{realm}/forge/seen"), &headers, "");
         assert_eq!(answer.status, 204, "{answer:?}");
     };
-    let licence = |active: bool| json!({ "app": { "license": { "active": active, "ccpEntitlementId": "E-1" } } });
+    let licence =
+        |active: bool| json!({ "app": { "license": { "active": active, "ccpEntitlementId": "E-1" } } });
     seen("EU", json!({}));
     seen("EU", json!({}));
     seen("EU", licence(true));
@@ -150,12 +176,20 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
     seen("GLOBAL", json!({}));
     let other = json!({ "app": { "installationId": "ari:cloud:ecosystem::installation/other" } });
     seen("GLOBAL", other);
-    let told: Vec<_> = world.recorded().iter().map(|event| {
-        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        format!("{} {}{}", text("type"), text("endpointRealm"), text("state"))
-    }).collect();
+    let told: Vec<_> = world
+        .recorded()
+        .iter()
+        .map(|event| {
+            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {}{}", text("type"), text("endpointRealm"), text("state"))
+        })
+        .collect();
     let expected = [
-        "installed EU", "subscription-observed ACTIVE", "installed GLOBAL", "subscription-observed INACTIVE", "installed GLOBAL",
+        "installed EU",
+        "subscription-observed ACTIVE",
+        "installed GLOBAL",
+        "subscription-observed INACTIVE",
+        "installed GLOBAL",
     ];
     assert_eq!(told, expected);
 }
@@ -166,7 +200,13 @@ fn app_that_is_away_fails_the_call_and_a_rollback_is_recorded_all_the_same() {
     let url = format!("http://{}", nowhere.local_addr().unwrap());
     drop(nowhere);
     let world = World::with(|connect, forge| app_options(connect, forge, Some(&url)), None);
-    let step = |step: &str| world.hook(&format!("migration/{step}"), &world.forge_token(json!({})), &json!({ "migrationId": 1, "location": "EU" }));
+    let step = |step: &str| {
+        world.hook(
+            &format!("migration/{step}"),
+            &world.forge_token(json!({})),
+            &json!({ "migrationId": 1, "location": "EU" }),
+        )
+    };
     for name in ["schedule", "rollback", "status"] {
         assert_eq!((step(name).status, &*step(name).code), (502, "app-unreachable"), "{name}");
     }

@@ -43,16 +43,38 @@ fn install_tokens_that_are_not_right_are_refused() {
         refused(&install(token), 401, code);
     }
     let token = order(json!({}));
-    refused(&world.copy("connect/installed", &token, &with(payload("installed"), json!({ "baseUrl": "https://acme.evil.net" }))), 401, "wrong-site");
-    refused(&world.copy("connect/installed", &token, &with(payload("installed"), json!({ "key": "com.example.other" }))), 401, "wrong-app");
+    refused(
+        &world.copy(
+            "connect/installed",
+            &token,
+            &with(payload("installed"), json!({ "baseUrl": "https://acme.evil.net" })),
+        ),
+        401,
+        "wrong-site",
+    );
+    refused(
+        &world.copy(
+            "connect/installed",
+            &token,
+            &with(payload("installed"), json!({ "key": "com.example.other" })),
+        ),
+        401,
+        "wrong-app",
+    );
     refused(&world.copy("connect/installed", &token, &json!({})), 400, "bad-body");
     let copy = ("x-realm-ledger-token", world.copy_token.as_str());
     let plain = token.strip_prefix("JWT ").unwrap();
-    let twice = world.call("POST", &format!("{path}?jwt={plain}"), &[("authorization", &token), copy], &payload("installed").to_string());
+    let twice = world.call(
+        "POST",
+        &format!("{path}?jwt={plain}"),
+        &[("authorization", &token), copy],
+        &payload("installed").to_string(),
+    );
     refused(&twice, 401, "two-tokens");
     refused(&world.call("POST", path, &[copy], "{}"), 401, "no-token");
     assert_eq!(world.recorded(), Vec::<Value>::new());
-    let in_query = world.call("POST", &format!("{path}?jwt={plain}"), &[copy], &payload("installed").to_string());
+    let in_query =
+        world.call("POST", &format!("{path}?jwt={plain}"), &[copy], &payload("installed").to_string());
     assert_eq!(in_query.status, 204, "the query is not a part of what is signed: {in_query:?}");
     assert_eq!(world.recorded_types(), ["installed"]);
 }
@@ -118,7 +140,8 @@ fn realms_apps_and_hosts_that_are_not_configured_are_not_there() {
     let copy = ("x-realm-ledger-token", world.copy_token.as_str());
     let at = |path: &str, headers: &[(&str, &str)]| {
         let token = world.install_token(path, json!({}));
-        let headers: Vec<_> = [copy, ("authorization", &*token)].into_iter().chain(headers.iter().copied()).collect();
+        let headers: Vec<_> =
+            [copy, ("authorization", &*token)].into_iter().chain(headers.iter().copied()).collect();
         world.call("POST", path, &headers, &payload("installed").to_string())
     };
     for path in [
@@ -133,7 +156,11 @@ fn realms_apps_and_hosts_that_are_not_configured_are_not_there() {
     }
     let elsewhere = [("host", "eu.app.example.com")];
     refused(&at("/hooks/roadmap/GLOBAL/connect/installed", &elsewhere), 404, "no-such-hook");
-    refused(&world.call("GET", "/hooks/roadmap/EU/connect/installed", &[copy], ""), 405, "method-not-allowed");
+    refused(
+        &world.call("GET", "/hooks/roadmap/EU/connect/installed", &[copy], ""),
+        405,
+        "method-not-allowed",
+    );
     assert_eq!(world.recorded(), Vec::<Value>::new());
     assert_eq!(at("/installed", &[("host", "EU.app.example.com:443")]).status, 204, "by its host");
     assert_eq!(at("/hooks/roadmap/default/connect/installed", &[]).status, 204);
@@ -154,7 +181,9 @@ fn body_of_two_mebibytes_is_refused() {
 fn keys_that_are_held_are_used_while_their_servers_are_down() {
     let world = World::new(None);
     let path = "/hooks/roadmap/EU/connect/installed";
-    let install = |other: Value| world.copy("connect/installed", &world.install_token(path, other), &payload("installed"));
+    let install = |other: Value| {
+        world.copy("connect/installed", &world.install_token(path, other), &payload("installed"))
+    };
     assert_eq!(install(json!({})).status, 204);
     assert_eq!(world.connect.order(&json!({ "close": true }))["closed"], true);
     assert_eq!(world.forge.order(&json!({ "close": true }))["closed"], true);

@@ -48,7 +48,8 @@ struct Story {
 impl Story {
     fn hook(&self, path: &str, authorization: &str, body: &Value) {
         let headers = [("authorization", authorization), ("x-realm-ledger-token", &*self.token)];
-        let Answer { status, body, .. } = call(&format!("{}{path}", self.hooks), "POST", &headers, &body.to_string());
+        let Answer { status, body, .. } =
+            call(&format!("{}{path}", self.hooks), "POST", &headers, &body.to_string());
         assert_eq!((status, &*body), (204, ""));
     }
 
@@ -102,8 +103,15 @@ fn first_forge_call_at_default_says_that_the_data_may_still_be_in_eu() {
     assert!(explanation.contains("may still be in EU"), "{explanation}");
     let (_, state) = story.ask(&new);
     let state = &state["installation"];
-    assert_eq!((&state["pinnedRealm"], &state["predecessor"]["clientKey"]), (&"GLOBAL".into(), &CLIENT.into()), "{state}");
-    assert_eq!((&state["decision"]["previousRealm"], &state["decision"]["moved"]), (&"EU".into(), &true.into()));
+    assert_eq!(
+        (&state["pinnedRealm"], &state["predecessor"]["clientKey"]),
+        (&"GLOBAL".into(), &CLIENT.into()),
+        "{state}"
+    );
+    assert_eq!(
+        (&state["decision"]["previousRealm"], &state["decision"]["moved"]),
+        (&"EU".into(), &true.into())
+    );
     let (_, decisions) = story.ask("/v1/decisions?from=begin");
     let told = decisions["decisions"].as_array().unwrap().iter().any(|told| {
         told["data"]["clientKey"] == "cloud-1" && told.to_string().contains("\"previousRealm\":\"EU\"")

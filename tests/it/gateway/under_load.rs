@@ -41,7 +41,14 @@ impl Alone {
         let (dir, log) = (at.join("gateway"), at.join("gateway.log"));
         std::fs::create_dir_all(&dir).unwrap();
         let process = launch(brokers, topic, &dir, config, &log);
-        Self { brokers: brokers.to_owned(), topic: topic.to_owned(), dir, config: config.to_owned(), log, process }
+        Self {
+            brokers: brokers.to_owned(),
+            topic: topic.to_owned(),
+            dir,
+            config: config.to_owned(),
+            log,
+            process,
+        }
     }
 
     fn kill_and_start(&mut self) {
@@ -62,9 +69,16 @@ fn launch(brokers: &str, topic: &str, dir: &Path, config: &str, log: &Path) -> P
 }
 
 /// Sends steps for one tenant until it is told to stop, to whatever address the gateway has now.
-fn send(tenant: &str, token: &str, url: &Mutex<String>, stop: &AtomicBool, pause: Duration) -> (Vec<(u64, bool)>, Vec<Duration>) {
+fn send(
+    tenant: &str,
+    token: &str,
+    url: &Mutex<String>,
+    stop: &AtomicBool,
+    pause: Duration,
+) -> (Vec<(u64, bool)>, Vec<Duration>) {
     let claims = BASE64_URL_SAFE_NO_PAD.encode(json!({ "iss": tenant }).to_string());
-    let authorization = format!("JWT {}.{claims}.x", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#));
+    let authorization =
+        format!("JWT {}.{claims}.x", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#));
     let agent = || -> ureq::Agent {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         config.timeout_global(Some(Duration::from_secs(10))).build().into()
@@ -154,7 +168,11 @@ fn check(server: &Server, token: &str, sent: &Sent) {
         assert!(!answered.is_empty(), "{tenant}: nothing was answered");
         let ids = wait::for_value(|| {
             let ids = recorded(server, tenant, token);
-            if answered.iter().all(|id| ids.contains(id)) { Ok(ids) } else { Err(format!("{} of {}", ids.len(), answered.len())) }
+            if answered.iter().all(|id| ids.contains(id)) {
+                Ok(ids)
+            } else {
+                Err(format!("{} of {}", ids.len(), answered.len()))
+            }
         });
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{tenant}: once each, and in order: {ids:?}");
         let known: HashMap<u64, bool> = sent.iter().copied().collect();

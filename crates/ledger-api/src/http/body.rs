@@ -190,8 +190,12 @@ pub(crate) async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     read_within(body, BODY_MAX_BYTES).await
 }
 
-/// Reads the body of a request that may have so many bytes.
-pub async fn read_within(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
+/// Reads the body of a request that may have so many bytes, for routes of another kind ([`super::serve_routes`]).
+pub async fn read_body_within(body: Body, max_bytes: usize) -> Result<Vec<u8>, ProblemKind> {
+    read_within(body, max_bytes).await.map_err(|problem| problem.kind)
+}
+
+async fn read_within(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let mut read = Vec::new();
     if body.size_hint().lower() <= max_bytes as u64 {
         while read.len() <= max_bytes {

@@ -66,7 +66,10 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
     if is_done {
         info!(?took, "drained");
     } else {
-        warn!(?took, "ended without all of it, as shutdown_timeout demands; what waits in the journal goes on after the next start");
+        warn!(
+            ?took,
+            "ended without all of it, as shutdown_timeout demands; what waits in the journal goes on after the next start"
+        );
     }
     failure.map_or(Ok(Exit::Done), Err)
 }

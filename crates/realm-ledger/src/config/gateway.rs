@@ -30,7 +30,8 @@ impl TableRow for AppOptions {
 
     fn write(&self) -> Vec<(&'static str, String)> {
         let table = |pairs: Vec<(String, &String)>| {
-            let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
+            let pairs: Vec<_> =
+                pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
             (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
         };
         let forward = self.forward.iter().map(|(realm, url)| (realm.as_str().to_owned(), url)).collect();
