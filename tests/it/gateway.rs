@@ -193,6 +193,7 @@ fn now() -> u64 {
 }
 
 /// An object with members of another one in place of its own; null takes one away.
+#[expect(clippy::needless_pass_by_value, reason = "it is written in place")]
 fn with(mut object: Value, other: Value) -> Value {
     for (name, value) in other.as_object().unwrap() {
         match (value, object.get_mut(name)) {
