@@ -5,6 +5,7 @@
     reason = "what a test sets up may fail it, inside a function marked as a test or beside it"
 )]
 
+mod access;
 mod backups;
 mod checkpoint_topic;
 mod checkpoints;

@@ -168,7 +168,8 @@ impl Server {
     /// The answer to a question, or the metrics: status and JSON.
     pub fn get(&self, path: &str) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let base = if path == "/metrics" { &self.admin_url } else { &self.url };
+        let is_admin = ["/metrics", "/readyz"].contains(&path);
+        let base = if is_admin { &self.admin_url } else { &self.url };
         let mut answer = agent.get(format!("{base}{path}")).call().expect("an answer over HTTP");
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().expect("an answer in text");

@@ -1,11 +1,14 @@
 """Asks a ledger over gRPC, knowing nothing of it but what its reflection says.
 
-Arguments: host:port. Input: a JSON array of [method, request]. Output: a JSON object for each line: first the services
-and the methods, then for each question its messages, or its status with `google.rpc.ErrorInfo`.
+Arguments: host:port, and for TLS the authority of its certificate, and with a client certificate that and its key. Input:
+a JSON array of [method, request] or [method, request, token]. Output: a JSON object for each line: first the services
+and the methods, then for each question its messages, or its status with `google.rpc.ErrorInfo`. Reflection is asked with the
+token of the first question.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import grpc
 from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
@@ -58,13 +61,35 @@ def error_info(error):
     return None
 
 
+def connected(address, *files):
+    if not files:
+        return grpc.insecure_channel(address)
+    authority, certificate, key = ([Path(file).read_bytes() for file in files] + [None, None])[:3]
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(authority, key, certificate))
+
+
+class WithToken(grpc.StreamStreamClientInterceptor):
+    """For reflection, which takes no metadata."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def intercept_stream_stream(self, call, details, requests):
+        return call(details._replace(metadata=metadata(self.token)), requests)
+
+
+def metadata(token):
+    return [("authorization", f"Bearer {token}")] if token else []
+
+
 def main():
-    channel = grpc.insecure_channel(sys.argv[1])
-    database = ProtoReflectionDescriptorDatabase(channel)
+    channel = connected(*sys.argv[1:])
+    questions = [(question + [None])[:3] for question in json.load(sys.stdin)]
+    database = ProtoReflectionDescriptorDatabase(grpc.intercept_channel(channel, WithToken(questions[0][2])))
     pool = descriptor_pool.DescriptorPool(database)
     methods = {method.name: method for method in pool.FindServiceByName(SERVICE).methods}
     print(json.dumps({"services": sorted(database.get_services()), "methods": sorted(methods)}))
-    for name, request in json.load(sys.stdin):
+    for name, request, token in questions:
         method = methods[name]
         to_send = message_factory.GetMessageClass(method.input_type)()
         json_format.ParseDict(request, to_send)
@@ -74,7 +99,7 @@ def main():
             f"/{SERVICE}/{name}", request_serializer=lambda of: of.SerializeToString(), response_deserializer=answer.FromString
         )
         try:
-            answered = call(to_send, timeout=60)
+            answered = call(to_send, timeout=60, metadata=metadata(token))
             messages = list(answered) if method.server_streaming else [answered]
             told = {"code": "OK", "messages": [json_format.MessageToDict(of) for of in messages]}
         except grpc.RpcError as error:

@@ -77,6 +77,39 @@ pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
 /// Connections to the listener for probes and metrics that are open at a time.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 
+/// Longest set of keys of an issuer of web tokens.
+pub const JWKS_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Most keys of an issuer.
+pub const JWKS_KEYS_MAX: usize = 100;
+
+/// How long an issuer may take to hand its keys out.
+pub const JWKS_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The keys of an issuer are read no sooner than so long after the last time.
+pub const JWKS_REREAD_AFTER: Duration = Duration::from_mins(1);
+
+/// They are read again so long after the last time at the latest: a key that was taken back is good no longer than that.
+pub const JWKS_REFRESH_AFTER: Duration = Duration::from_mins(5);
+
+/// Requests that wait for the keys of an issuer to be read at a time.
+pub const JWKS_WAITING_MAX: usize = 64;
+
+/// Web tokens whose signature was checked, of all issuers.
+pub const VERIFIED_TOKENS_KEPT: usize = 10_000;
+
+/// Principals of web tokens whose requests are counted.
+pub const PRINCIPALS_KEPT: usize = 10_000;
+
+/// How often it is looked whether the files of a certificate changed, or keys of issuers are old.
+pub const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What TLS keeps of an answer beside the system, for each connection: a record.
+pub const TLS_UNSENT_BYTES: usize = 16 * 1024;
+
+/// Longest name of the principal of a web token.
+pub const PRINCIPAL_NAME_MAX_BYTES: usize = 255;
+
 /// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
 

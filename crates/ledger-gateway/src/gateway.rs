@@ -179,9 +179,7 @@ fn report(
     metric::answered(app, realm, hook, mode, code);
     metric::took(own, outcome.app_took);
     let status = status.as_u16();
-    if code == "recorded" {
-        tracing::debug!(target: "access", app, realm, hook, mode, code, status, ?own, "hook");
-    } else {
+    if code != "recorded" {
         tracing::info!(target: "access", app, realm, hook, mode, code, status, ?own, "hook");
     }
 }
@@ -219,12 +217,18 @@ impl GatewayState {
         if tokens.next().is_some() {
             return Err(Refusal::TwoTokens);
         }
-        let admitted = self.access.admit(Credentials::Bearer(token), now());
+        let mut admitted = self.access.admit(Credentials::Bearer(token), None, now());
+        if let Err(denied) = &admitted
+            && let Some(keys) = denied.stale_keys.clone()
+        {
+            keys.read_again().await;
+            admitted = self.access.admit(Credentials::Bearer(token), None, now());
+        }
         let principal = admitted.map_err(|denied| match denied.refusal {
             AccessRefusal::RateLimited { .. } => Refusal::CopyLimited,
             _ => Refusal::CopyRefused,
         });
-        let principal = principal?;
+        let principal = principal?.principal;
         if !principal.apps.has(&place.app.app_key) {
             return Err(Refusal::NoSuchHook);
         }

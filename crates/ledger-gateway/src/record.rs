@@ -89,7 +89,7 @@ impl Stamp<'_> {
             Ok(Decoded::Event(Incoming { event, .. })) => Ok(Event { actor: self.actor(actor), ..event }),
             Ok(Decoded::Tick) => Err(Refusal::BadBody),
             Err(rejection) => {
-                tracing::warn!(target: "access", %rejection, "the body of a hook cannot be recorded");
+                tracing::warn!(%rejection, "the body of a hook cannot be recorded");
                 Err(Refusal::BadBody)
             }
         }

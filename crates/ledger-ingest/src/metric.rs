@@ -19,6 +19,7 @@ const MIXED_PARTITIONERS: &str = "realm_ledger_mixed_partitioners";
 pub(crate) const PRODUCERS_TIME: &str = "realm_ledger_producers_time_total";
 pub(crate) const REJOINED: &str = "realm_ledger_rejoined_total";
 pub(crate) const PUBLISHED: &str = "realm_ledger_published_total";
+pub(crate) const ACCESS_LOST: &str = "realm_ledger_access_events_lost_total";
 pub(crate) const PUBLISH_FAILED: &str = "realm_ledger_publish_failures_total";
 
 const CHECKPOINTS: &str = "realm_ledger_checkpoints_total";
@@ -71,6 +72,11 @@ pub fn describe() {
     describe_gauge!(HELD_UP, "1 while nothing comes from the shard's source, by shard: /readyz says why.");
     describe_counter!(TICK_FAILED, "Ticks that could not be sent.");
     describe_counter!(PUBLISHED, "Messages acknowledged on the output topics, by topic.");
+    describe_counter!(
+        ACCESS_LOST,
+        "Lines about access that are not on access.topic, as the brokers did not take them in time; the log has them."
+    );
+    counter!(ACCESS_LOST).increment(0);
     describe_counter!(PUBLISH_FAILED, "Attempts to publish that failed and are tried again.");
     // Of a counter that begins with its first event, an alert on its increase sees none.
     counter!(PUBLISH_FAILED).increment(0);

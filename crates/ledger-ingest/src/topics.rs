@@ -70,7 +70,7 @@ pub fn wanted(options: &KafkaOptions) -> Vec<WantedTopic> {
     let inputs = options.topics.iter().map(|name| wanted_topic(name, None, &lifecycle));
     let checkpoints = [("cleanup.policy", "compact")];
     let checkpoints = options.checkpoints_topic.iter().map(|name| wanted_topic(name, Some(1), &checkpoints));
-    let outputs = [&options.decisions_topic, &options.dead_letter_topic];
+    let outputs = [&options.decisions_topic, &options.dead_letter_topic, &options.access_topic];
     let outputs =
         outputs.into_iter().flatten().map(|name| wanted_topic(name, None, &[("cleanup.policy", "delete")]));
     inputs.chain(checkpoints).chain(outputs).collect()

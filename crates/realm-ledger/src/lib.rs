@@ -15,6 +15,7 @@
 //!
 //! `main` is one line, so that a test can do whatever a user can ([`Env`]).
 
+mod access_events;
 mod allocator;
 mod app_copies;
 mod ask_error;

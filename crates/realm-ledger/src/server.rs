@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
-use ledger_api::http::Api;
+use ledger_api::http::{Api, Tls};
 use ledger_api::ledger::Ledger;
 use ledger_gateway::KnownInstallations;
 use ledger_gateway::journal::Journal;
@@ -38,7 +38,9 @@ use crate::evidence::EvidenceThreads;
 use crate::gateway::GatewayServer;
 use crate::known::LedgerInstallations;
 use crate::local::{self, LocalIngest};
-use crate::{Exit, Failure, allocator, app_copies, descriptors, memory, sampling, secret, telemetry};
+use crate::{
+    Exit, Failure, access_events, allocator, app_copies, descriptors, memory, sampling, secret, telemetry,
+};
 
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -169,6 +171,9 @@ impl Server {
         let metrics = telemetry::start_metrics()?;
         let listener = listen(&config.http.listen, "http.listen")?;
         let access = access_for(&listener, config)?;
+        let tls = config.tls().map(Tls::new).transpose();
+        let tls = tls.map_err(|error| Failure::caused("HTTP cannot speak TLS", error))?.map(Arc::new);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
         let hooks = if config.gateway.apps.is_empty() { None } else { Some(hooks_listener(config)?) };
         let data = Arc::new(secret::open(config)?.0);
@@ -202,7 +207,8 @@ impl Server {
             }
             metrics.render()
         });
-        let api = Api::new(ledger, render, config.http.options.clone()).with_access(Arc::clone(&access));
+        let api = Api::new(ledger, render, config.http.options.clone());
+        let api = api.with_access(Arc::clone(&access)).with_tls(tls);
         let api = api.with_journal(journal.clone().map(local::journal_health));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog, journal.as_ref())?;
@@ -212,10 +218,11 @@ impl Server {
         let gateway = gateway.transpose()?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
+        access_events::start(config)?;
         let (close_http, closed) = oneshot::channel::<()>();
         let http = runtime.spawn(serve_both(listener, admin, api, closed));
         info!(
-            url = %format_args!("http://{address}"),
+            url = %format_args!("{scheme}://{address}"),
             admin_url = %format_args!("http://{admin_address}"),
             data_dir = %config.data_dir.display(),
             "ready"
@@ -260,6 +267,9 @@ impl Server {
             Ok(Ok(Err(failed))) => error!(error = %failed, "the HTTP interface failed"),
             Ok(Err(failed)) => error!(error = %failed, "the HTTP interface failed"),
             Err(_) => given_up.push("answers that are being read"),
+        }
+        if !access_events::stop(by(100).saturating_duration_since(Instant::now()).min(LAST_WAIT)) {
+            given_up.push("lines about access on their topic (the log has them)");
         }
         self.runtime.shutdown_timeout(LAST_WAIT);
         let took = began.elapsed();

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::Failure;
 use crate::background::Background;
+use crate::{Failure, access_events};
 
 /// What the process logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +60,14 @@ pub(crate) fn start_logs(
         "text" => false,
         _ => !terminal,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let begun = if json {
-        builder.json().flatten_event(true).with_current_span(false).finish().try_init()
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).boxed()
     } else {
-        builder.with_ansi(colours).with_target(verbosity > 0).finish().try_init()
+        lines.with_ansi(colours).with_target(verbosity > 0).boxed()
     };
-    begun.map_err(|error| Failure::caused("logging cannot begin", error))
+    let layers = tracing_subscriber::registry().with(lines.with_filter(filter)).with(access_events::layer());
+    layers.try_init().map_err(|error| Failure::caused("logging cannot begin", error))
 }
 
 const BUILD_INFO: &str = "realm_ledger_build_info";

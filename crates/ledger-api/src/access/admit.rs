@@ -6,6 +6,8 @@ use std::time::Instant;
 use ledger_core::time::Timestamp;
 
 use super::grants::Grants;
+use super::jwks::{KeySet, KeySetError};
+use super::jwt::{IssuerOptions, Issuers, TokenRefused};
 use super::principal::{AccessScope, Principal, Scopes};
 use super::rate::{Bucket, Rate};
 use super::token::{TOKEN_PREFIX, find, is_whole, token_hash};
@@ -21,11 +23,22 @@ pub struct AccessOptions {
     pub burst: u32,
     /// Static tokens.
     pub tokens: Vec<TokenOptions>,
+    /// Issuers of web tokens.
+    pub issuers: Vec<IssuerOptions>,
+    /// Client certificates.
+    pub certificates: Vec<CertificateOptions>,
 }
 
 impl Default for AccessOptions {
     fn default() -> Self {
-        Self { open: false, rate: 1000, burst: 2000, tokens: Vec::new() }
+        Self {
+            open: false,
+            rate: 1000,
+            burst: 2000,
+            tokens: Vec::new(),
+            issuers: Vec::new(),
+            certificates: Vec::new(),
+        }
     }
 }
 
@@ -33,7 +46,7 @@ impl AccessOptions {
     /// Whether someone is named who may ask, so that others may not.
     #[must_use]
     pub fn names_someone(&self) -> bool {
-        !self.tokens.is_empty()
+        !self.tokens.is_empty() || !self.issuers.is_empty() || !self.certificates.is_empty()
     }
 }
 
@@ -52,6 +65,19 @@ pub struct TokenOptions {
     pub expires: Option<Timestamp>,
 }
 
+/// Someone with a client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateOptions {
+    /// For logs, and the actor of commands.
+    pub name: String,
+    /// Of the certificate (DER).
+    pub sha256: [u8; 32],
+    /// For what.
+    pub scopes: Scopes,
+    /// Of which apps.
+    pub apps: Grants,
+}
+
 /// Why the table cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessOptionsError {
@@ -62,6 +88,15 @@ pub enum AccessOptionsError {
         what: &'static str,
         /// Whose.
         name: String,
+    },
+    /// Without its keys no token of an issuer is good.
+    #[error("the keys of issuer {issuer} cannot be read")]
+    Keys {
+        /// Which.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: KeySetError,
     },
 }
 
@@ -121,18 +156,29 @@ impl<'r> Credentials<'r> {
 #[derive(Debug, Default)]
 pub struct Access {
     rate: u32,
+    tokens: Owners,
+    certificates: Owners,
+    issuers: Issuers,
+}
+
+/// Who has what is known by its hash.
+#[derive(Debug, Default)]
+struct Owners {
     hashes: Vec<[u8; 32]>,
     /// By the same place.
-    owners: Vec<TokenOwner>,
+    owners: Vec<Admission>,
 }
 
-#[derive(Debug)]
-struct TokenOwner {
-    principal: Arc<Principal>,
-    expires: Option<Timestamp>,
+/// Someone who may ask, with the credentials that came.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// Who.
+    pub principal: Arc<Principal>,
+    /// The credentials are not good from then on: what goes on until its client goes is ended.
+    pub until: Option<Timestamp>,
 }
 
-const fn bad(reason: &'static str) -> Refusal {
+pub(super) const fn bad(reason: &'static str) -> Refusal {
     Refusal::BadCredentials { reason }
 }
 
@@ -140,56 +186,93 @@ impl Access {
     /// The table; what is wrong with it otherwise.
     pub fn new(options: &AccessOptions) -> Result<Self, AccessOptionsError> {
         let rate = Rate { per_second: options.rate, burst: options.burst };
-        let mut access = Self { rate: options.rate, ..Self::default() };
+        let principal = |name: &str, scopes, apps: &Grants| {
+            let (name, apps, bucket) = (name.to_owned(), apps.clone(), Arc::new(Bucket::new(rate)));
+            Arc::new(Principal { name, scopes, apps, bucket })
+        };
+        let (mut tokens, mut certificates) = (Owners::default(), Owners::default());
         for TokenOptions { name, sha256, scopes, apps, expires } in &options.tokens {
-            let twice = |what| AccessOptionsError::Twice { what, name: name.clone() };
-            if access.hashes.contains(sha256) {
-                return Err(twice("sha256"));
-            }
-            if access.owners.iter().any(|owner| owner.principal.name == *name) {
-                return Err(twice("the name"));
-            }
-            let (name, apps, bucket) = (name.clone(), apps.clone(), Bucket::new(rate));
-            let principal = Arc::new(Principal { name, scopes: *scopes, apps, bucket });
-            access.hashes.push(*sha256);
-            access.owners.push(TokenOwner { principal, expires: *expires });
+            tokens.add(sha256, principal(name, *scopes, apps), *expires)?;
         }
-        Ok(access)
+        for CertificateOptions { name, sha256, scopes, apps } in &options.certificates {
+            certificates.add(sha256, principal(name, *scopes, apps), None)?;
+        }
+        let issuers = Issuers::new(&options.issuers, rate)?;
+        Ok(Self { rate: options.rate, tokens, certificates, issuers })
     }
 
     /// Whether there is access control at all: someone is named.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        !self.owners.is_empty()
+        !self.tokens.owners.is_empty() || !self.certificates.owners.is_empty() || !self.issuers.are_none()
     }
 
-    /// The principal that the credentials are of, if they are good now and it may send another request.
-    pub fn admit(&self, credentials: Credentials<'_>, now: Timestamp) -> Result<Arc<Principal>, Denied> {
-        let principal = match credentials {
-            Credentials::None => return Err(Refusal::NoCredentials.into()),
+    /// The principal that the credentials are of, if they are good now and it may send another request. A token comes
+    /// before a certificate, which is given by its SHA-256.
+    pub fn admit(
+        &self,
+        credentials: Credentials<'_>,
+        certificate: Option<&[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<Admission, Denied> {
+        let admission = match credentials {
+            Credentials::None => match certificate {
+                None => return Err(Refusal::NoCredentials.into()),
+                Some(hash) => {
+                    self.certificates.find(hash, now)?.ok_or(bad("the certificate is not known"))?
+                }
+            },
             Credentials::Other => {
                 return Err(bad("expected one header authorization: Bearer and a token").into());
             }
             Credentials::Bearer(token) if token.starts_with(TOKEN_PREFIX) => self.owner_of(token, now)?,
-            Credentials::Bearer(_) => return Err(bad("the token is not of a kind that is taken here").into()),
+            Credentials::Bearer(token) => self.issuers.verify(token, now)?,
         };
-        if principal.bucket.take(Instant::now()) {
-            return Ok(principal);
+        if admission.principal.bucket.take(Instant::now()) {
+            return Ok(admission);
         }
         let refusal = Refusal::RateLimited { per_second: self.rate };
-        Err(Denied { refusal, principal: Some(principal) })
+        Err(Denied { principal: Some(admission.principal), ..refusal.into() })
     }
 
-    fn owner_of(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, Refusal> {
+    fn owner_of(&self, token: &str, now: Timestamp) -> Result<Admission, Refusal> {
         if !is_whole(token) {
             return Err(bad("the token was cut off or mistyped, as its checksum does not fit"));
         }
-        let owner = find(self.hashes.iter(), &token_hash(token)).and_then(|place| self.owners.get(place));
-        let owner = owner.ok_or(bad("the token is not known"))?;
-        if owner.expires.is_some_and(|expires| expires <= now) {
+        self.tokens.find(&token_hash(token), now)?.ok_or(bad("the token is not known"))
+    }
+
+    /// Reads keys of issuers again that were read long ago. Called now and then.
+    pub async fn refresh(&self) {
+        self.issuers.refresh().await;
+    }
+}
+
+impl Owners {
+    fn add(
+        &mut self,
+        hash: &[u8; 32],
+        principal: Arc<Principal>,
+        expires: Option<Timestamp>,
+    ) -> Result<(), AccessOptionsError> {
+        let twice = |what| Err(AccessOptionsError::Twice { what, name: principal.name.clone() });
+        if self.hashes.contains(hash) {
+            return twice("sha256");
+        }
+        if self.owners.iter().any(|owner| owner.principal.name == principal.name) {
+            return twice("the name");
+        }
+        self.hashes.push(*hash);
+        self.owners.push(Admission { principal, until: expires });
+        Ok(())
+    }
+
+    fn find(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Admission>, Refusal> {
+        let owner = find(self.hashes.iter(), hash).and_then(|place| self.owners.get(place));
+        if owner.is_some_and(|owner| owner.until.is_some_and(|until| until <= now)) {
             return Err(bad("the token has expired"));
         }
-        Ok(Arc::clone(&owner.principal))
+        Ok(owner.cloned())
     }
 }
 
@@ -200,11 +283,19 @@ pub struct Denied {
     pub refusal: Refusal,
     /// Whose request.
     pub principal: Option<Arc<Principal>>,
+    /// Keys that may be read again ([`KeySet::read_again`]) before it is final, as the one that signed is not among them.
+    pub stale_keys: Option<Arc<KeySet>>,
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, principal: None }
+        Self { refusal, principal: None, stale_keys: None }
+    }
+}
+
+impl From<TokenRefused> for Denied {
+    fn from(TokenRefused { refusal, stale }: TokenRefused) -> Self {
+        Self { refusal, principal: None, stale_keys: stale }
     }
 }
 
@@ -228,8 +319,8 @@ mod tests {
     }
 
     fn admitted(access: &Access, token: &str, at: i64) -> Result<String, Refusal> {
-        let admitted = access.admit(Credentials::Bearer(token), Timestamp::from_millis(at));
-        admitted.map(|principal| principal.name.clone()).map_err(|denied| denied.refusal)
+        let admitted = access.admit(Credentials::Bearer(token), None, Timestamp::from_millis(at));
+        admitted.map(|admission| admission.principal.name.clone()).map_err(|denied| denied.refusal)
     }
 
     #[test]
@@ -241,7 +332,7 @@ mod tests {
         assert_eq!(admitted(&access, &new_token([3; 32]), 0), Err(bad("the token is not known")));
         let cut = &new_token([1; 32])[..40];
         assert!(admitted(&access, cut, 0).unwrap_err().to_string().contains("cut off"));
-        let denied = access.admit(Credentials::None, Timestamp::from_millis(0)).unwrap_err();
+        let denied = access.admit(Credentials::None, None, Timestamp::from_millis(0)).unwrap_err();
         assert_eq!(denied.refusal, Refusal::NoCredentials);
     }
 

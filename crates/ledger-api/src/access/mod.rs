@@ -6,7 +6,11 @@
 //! | `principal` | [`Principal`], [`AccessScope`], [`Scopes`] |
 //! | `rate` | how many requests a principal may send |
 //! | `token` | static tokens: how they are made, and found by their hash |
+//! | `jwt`, `jwks`, `signature` | web tokens of named issuers, their keys, and how signatures are checked |
 //! | `admit` | [`Access`]: the table of all who may ask, and [`Refusal`] |
+//!
+//! The gateway checks the tokens of its callers with the same [`KeySet`] and the same signatures
+//! ([`check_signatures_here`], [`rsa_key_from_pem`]).
 //!
 //! Nothing here knows a question or a protocol. A door takes the credentials from a request and gets the principal from
 //! [`Access::admit`]; whether it may ask a question is one check of the question's [`AccessScope`]
@@ -22,11 +26,20 @@
 
 mod admit;
 mod grants;
+mod jwks;
+mod jwt;
 mod principal;
 mod rate;
+mod signature;
 mod token;
 
-pub use admit::{Access, AccessOptions, AccessOptionsError, Credentials, Denied, Refusal, TokenOptions};
+pub use admit::{
+    Access, AccessOptions, AccessOptionsError, Admission, CertificateOptions, Credentials, Denied, Refusal,
+    TokenOptions,
+};
 pub use grants::Grants;
+pub use jwks::{KeySet, KeySetError};
+pub use jwt::{IssuerOptions, SigningAlgorithm};
 pub use principal::{AccessScope, Principal, Scopes};
+pub use signature::{check_signatures_here, rsa_key_from_pem};
 pub use token::{TOKEN_PREFIX, new_token, token_hash};

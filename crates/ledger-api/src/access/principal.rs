@@ -1,6 +1,7 @@
 //! Someone who may ask, and for what.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::admit::Refusal;
 use super::grants::Grants;
@@ -82,7 +83,8 @@ pub struct Principal {
     pub scopes: Scopes,
     /// Of which apps.
     pub apps: Grants,
-    pub(super) bucket: Bucket,
+    /// Of all credentials with which it asks.
+    pub(super) bucket: Arc<Bucket>,
 }
 
 impl Principal {

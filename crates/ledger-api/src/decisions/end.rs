@@ -16,6 +16,9 @@ pub enum DecisionsEnd {
         /// How much.
         bytes: u64,
     },
+    /// The credentials that it was begun with are good no longer.
+    #[error("the credentials have expired; go on from the cursor with new ones")]
+    CredentialsExpired,
     /// The server ends.
     #[error("the server is stopping; go on from the cursor once it has started anew")]
     Stopping,
@@ -36,6 +39,7 @@ impl DecisionsEnd {
     pub const fn kind(&self) -> ProblemKind {
         match self {
             Self::SlowConsumer { .. } => ProblemKind::SlowConsumer,
+            Self::CredentialsExpired => ProblemKind::Unauthenticated,
             Self::Stopping => ProblemKind::Stopping,
             Self::TooMany { .. } | Self::NoThread => ProblemKind::Overloaded,
         }

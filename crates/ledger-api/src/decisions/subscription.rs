@@ -1,6 +1,7 @@
 //! One subscription: a task that makes portions ([`feed`](super::feed)), and the stream that its client takes them from.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use futures_core::Stream;
 use ledger_store::ShardId;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
 
 use super::end::DecisionsEnd;
 use super::feed::Feed;
@@ -72,19 +74,27 @@ pub struct Subscription {
     cursor: DecisionCursor,
     /// How many notices are still to come; none is all there are.
     left: Option<u64>,
+    /// When the credentials of its client expire.
+    expiry: Option<Pin<Box<Sleep>>>,
 }
 
 impl Subscription {
     pub(super) fn start(seat: Seat, cursor: DecisionCursor, filter: DecisionFilter) -> Self {
         let (queue, steps) = mpsc::channel(1);
         tokio::spawn(Feed::new(seat, cursor.clone(), filter).run(queue));
-        Self { steps, taken: VecDeque::new(), cursor, left: None }
+        Self { steps, taken: VecDeque::new(), cursor, left: None, expiry: None }
     }
 
     /// The same, ended behind so many notices.
     #[must_use]
     pub fn limited_to(self, limit: Option<u64>) -> Self {
         Self { left: limit, ..self }
+    }
+
+    /// The same, ended at this instant, as the credentials of its client expire.
+    #[must_use]
+    pub fn expiring_at(self, instant: Option<Instant>) -> Self {
+        Self { expiry: instant.map(|instant| Box::pin(tokio::time::sleep_until(instant))), ..self }
     }
 
     /// Goes into `from` to go on behind the last item.
@@ -135,6 +145,10 @@ impl Stream for Subscription {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<DecisionItem>> {
         if self.is_over() {
             return Poll::Ready(None);
+        }
+        if self.expiry.as_mut().is_some_and(|expiry| expiry.as_mut().poll(context).is_ready()) {
+            self.left = Some(0);
+            return Poll::Ready(Some(DecisionItem::End(DecisionsEnd::CredentialsExpired)));
         }
         loop {
             if let Some(item) = self.take() {

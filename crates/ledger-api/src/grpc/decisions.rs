@@ -26,10 +26,10 @@ pub(super) async fn subscribe(State(api): State<Api>, request: Request) -> Resul
     let unknown = || Problem::new(ProblemKind::NoSuchRoute, "this build has no such method");
     let method = schema().method(METHOD).ok_or_else(unknown)?;
     let question: DecisionsQuery = call.question(method)?;
-    let query = Query::from(question.clone());
+    let (query, until) = (Query::from(question.clone()), call.caller.until());
     let answer = async move |api: Api, _| {
         refuse_no_items(question.limit)?;
-        let subscription = api.subscribe(question)?;
+        let subscription = api.subscribe(question, until)?;
         let messages = DecisionMessages { subscription, message: schema().output(method), end: None };
         Ok(message::respond(messages, call.until))
     };

@@ -1,8 +1,9 @@
 //! One connection: which protocol it speaks, its requests to the router, its end.
 //!
-//! In: a stream of bytes, whatever it comes through, and its protocol where that is settled already. HTTP/2 is known by
-//! its preface else, which is read within the deadlines of any first bytes. Both protocols run on the same [`Socket`]
-//! and are ended by the same three: the client, the listener that needs room, the server that stops.
+//! In: a stream of bytes, whatever it comes through, and what is known of its client already. HTTP/2 is known by its
+//! preface, which is read within the deadlines of any first bytes; a client that agreed on a protocol before, over TLS, and
+//! begins with another one is let go. Both protocols run on the same [`Socket`] and are ended by the same three: the client,
+//! the listener that needs room, the server that stops. So is a handshake before them.
 //!
 //! HTTP/2 has guards of its own beside those of the socket: pings that must be answered, few streams for each
 //! connection, small buffers, and a deadline for each answer that is not read ([`super::unread`]).
@@ -23,11 +24,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::body::{AnswerBody, TimedBody};
 use super::connection::{ConnectionPlace, OpenRequest};
+use super::metric;
 use super::socket::Socket;
+use super::tls::{ClientCertificate, shake_hands};
 use super::unread::{StreamExecutor, UnreadAnswer};
 use crate::limits::{
     BODY_MAX_BYTES, Deadlines, HEAD_MAX_BYTES, HTTP_2_CONNECTION_WINDOW_BYTES, HTTP_2_HEAD_MAX_BYTES,
@@ -43,6 +48,15 @@ pub(super) enum Protocol {
     Http2,
 }
 
+/// What is known of a client before its first byte of HTTP.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Peer {
+    /// What it agreed to speak.
+    pub(super) protocol: Option<Protocol>,
+    /// What it proved to have the key of.
+    pub(super) certificate: Option<ClientCertificate>,
+}
+
 /// What all connections share.
 #[derive(Debug, Clone)]
 pub(super) struct Conversation {
@@ -53,35 +67,47 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Serves a connection to its end. The protocol is read from its first bytes unless it is settled.
-    pub(super) async fn hold<S>(self, stream: S, protocol: Option<Protocol>, place: ConnectionPlace)
+    /// Serves a connection over TLS to its end. A client that does not shake hands has the time of a head for it.
+    pub(super) async fn hold_secured(self, stream: TcpStream, acceptor: TlsAcceptor, place: ConnectionPlace) {
+        let mut stopping = self.stopping.clone();
+        let handshake = tokio::time::timeout(self.deadlines.head, shake_hands(acceptor, stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = place.activity.closed() => return,
+            () = stopped(&mut stopping) => return,
+        };
+        match shaken {
+            Ok(Ok((stream, peer))) => self.hold(stream, peer, place).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a client does not speak TLS as it is spoken here"),
+            Err(_) => metric::closed(metric::Why::Head),
+        }
+    }
+
+    /// Serves a connection to its end.
+    pub(super) async fn hold<S>(self, stream: S, peer: Peer, place: ConnectionPlace)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::clone(&place.activity);
         let mut socket = Socket::new(stream, Arc::clone(&activity), self.deadlines);
         let mut stopping = self.stopping.clone();
-        let protocol = if protocol.is_some() {
-            protocol
-        } else {
-            tokio::select! {
-                protocol = socket.protocol() => protocol,
-                () = activity.closed() => None,
-                () = stopped(&mut stopping) => None,
-            }
+        let protocol = tokio::select! {
+            protocol = socket.protocol() => protocol,
+            () = activity.closed() => None,
+            () = stopped(&mut stopping) => None,
         };
-        match protocol {
-            Some(Protocol::Http1) => self.hold_http1(socket, place).await,
-            Some(Protocol::Http2) => self.hold_http2(socket, place).await,
+        match protocol.filter(|protocol| peer.protocol.is_none_or(|agreed| agreed == *protocol)) {
+            Some(Protocol::Http1) => self.hold_http1(socket, peer, place).await,
+            Some(Protocol::Http2) => self.hold_http2(socket, peer, place).await,
             None => {}
         }
     }
 
-    async fn hold_http1<S>(self, socket: Socket<S>, place: ConnectionPlace)
+    async fn hold_http1<S>(self, socket: Socket<S>, peer: Peer, place: ConnectionPlace)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let answering = answering(self.router, &place, self.deadlines, |answer, open| {
+        let answering = answering(self.router, &place, peer, self.deadlines, |answer, open| {
             answer.map(|inner| Body::new(AnswerBody::new(inner, open)))
         });
         let connection = http1::Builder::new()
@@ -92,12 +118,12 @@ impl Conversation {
         drive(connection, &place, self.stopping, None).await;
     }
 
-    async fn hold_http2<S>(self, mut socket: Socket<S>, place: ConnectionPlace)
+    async fn hold_http2<S>(self, mut socket: Socket<S>, peer: Peer, place: ConnectionPlace)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let deadlines = self.deadlines;
-        let answering = answering(self.router, &place, deadlines, |answer, open| {
+        let answering = answering(self.router, &place, peer, deadlines, |answer, open| {
             let unread = UnreadAnswer::of_this_stream();
             let body = |inner| Body::new(AnswerBody::new(inner, open).in_pieces(unread));
             without_connection(answer).map(body)
@@ -122,6 +148,7 @@ impl Conversation {
 fn answering(
     router: Router,
     place: &ConnectionPlace,
+    peer: Peer,
     deadlines: Deadlines,
     send: fn(Response<Body>, Arc<OpenRequest>) -> Response<Body>,
 ) -> impl Service<
@@ -132,7 +159,10 @@ fn answering(
 > + use<> {
     let activity = Arc::clone(&place.activity);
     let router = TowerToHyperService::new(router);
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
+        if let Some(certificate) = peer.certificate {
+            request.extensions_mut().insert(certificate);
+        }
         let open = activity.begin_request();
         let answer = router.call(request.map(|body| timed(body, &open, deadlines)));
         async move { Ok::<_, Infallible>(send(answer.await?, open)) }

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
+use ledger_core::time::Timestamp;
 use serde::Serialize;
 
 use super::Api;
@@ -44,7 +45,8 @@ pub(super) async fn decisions(
         let answer = async |api: Api, query| api.ask(query).await;
         return Ok(api.for_caller(&caller, query, answer).await);
     };
-    let answer = async move |api: Api, _| api.stream_decisions(question, format, &headers);
+    let until = caller.until();
+    let answer = async move |api: Api, _| api.stream_decisions(question, until, format, &headers);
     Ok(api.for_caller(&caller, query, answer).await)
 }
 
@@ -52,12 +54,13 @@ impl Api {
     fn stream_decisions(
         &self,
         question: DecisionsQuery,
+        until: Option<Timestamp>,
         format: Format,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         refuse_no_items(question.limit)?;
         let from = last_received(headers)?.or(question.from);
-        let subscription = self.subscribe(DecisionsQuery { from, ..question })?;
+        let subscription = self.subscribe(DecisionsQuery { from, ..question }, until)?;
         let body = Body::from_stream(DecisionBody { subscription, format });
         let media_type = if format == Format::Events { EVENTS } else { LINES };
         let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];

@@ -23,9 +23,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
+use ledger_core::time::Timestamp;
 
+use super::tls::ClientCertificate;
 use super::{Api, backups, metric};
-use crate::access::{AccessScope, Credentials, Denied, Principal, Refusal};
+use crate::access::{AccessScope, Admission, Credentials, Denied, Principal, Refusal};
 use crate::problem::ProblemKind;
 use crate::proto::SERVICE;
 use crate::query::{Problem, Query};
@@ -39,7 +41,7 @@ const NO_QUERY: &str = "none";
 
 /// Whoever sent a request; none where there is no access control.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Caller(Option<Arc<Principal>>);
+pub(crate) struct Caller(Option<Admission>);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
@@ -53,6 +55,11 @@ impl Caller {
     /// Whoever sent the request with this head.
     pub(crate) fn of(parts: &Parts) -> Self {
         parts.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// From when on its credentials are good no longer.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.0.as_ref().and_then(|admission| admission.until)
     }
 }
 
@@ -109,7 +116,7 @@ impl Api {
     {
         let mut response = match self.admitted(caller, needed) {
             Ok(api) => answer(api).await.into_response(),
-            Err(problem) => refused(problem),
+            Err(problem) => problem.into_response(),
         };
         if let Some(asked) = asked {
             response.extensions_mut().insert(asked);
@@ -120,7 +127,9 @@ impl Api {
     /// The one check before anything is answered, and the ledger as its caller sees it.
     fn admitted(mut self, caller: &Caller, needed: AccessScope) -> Result<Self, Problem> {
         if self.access.is_on() {
-            let Caller(Some(principal)) = caller else { return Err(Refusal::NoCredentials.into()) };
+            let Caller(Some(Admission { principal, .. })) = caller else {
+                return Err(Refusal::NoCredentials.into());
+            };
             principal.check(needed)?;
             if principal.apps.apps().is_some() {
                 self.ledger = Arc::new(self.ledger.seen_with(&principal.apps));
@@ -131,7 +140,7 @@ impl Api {
 
     /// What the log has to have of a question; none where it needs no line.
     fn asked_for(&self, caller: &Caller, query: &Query) -> Option<AskedFor> {
-        let principal = caller.0.as_deref().filter(|_| self.access.is_on())?;
+        let Admission { principal, .. } = caller.0.as_ref().filter(|_| self.access.is_on())?;
         let scope = query.access();
         let is_plain = scope == AccessScope::Read && principal.scopes.has(scope);
         if is_plain && principal.apps.apps().is_none() {
@@ -154,24 +163,36 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
         return next.run(request).await;
     }
     let (begun, query) = (Instant::now(), name_of(route));
-    let admitted = api.access.admit(credentials(request.headers()), (api.clock)());
-    let (principal, response) = match admitted {
-        Ok(principal) => {
-            request.extensions_mut().insert(Caller(Some(Arc::clone(&principal))));
+    let certificate = request.extensions().get::<ClientCertificate>().copied();
+    let (principal, response) = match admission(&api, request.headers(), certificate).await {
+        Ok(admission) => {
+            let principal = Arc::clone(&admission.principal);
+            request.extensions_mut().insert(Caller(Some(admission)));
             (Some(principal), next.run(request).await)
         }
-        Err(Denied { refusal, principal }) => (principal, refused(refusal.into())),
+        Err(Denied { refusal, principal, .. }) => (principal, Problem::from(refusal).into_response()),
     };
     report(query, principal.as_deref(), &response, begun);
     response
 }
 
-/// An answer that says of itself that it is a refusal.
-fn refused(problem: Problem) -> Response {
-    let kind = problem.kind;
-    let mut response = problem.into_response();
-    response.extensions_mut().insert(kind);
-    response
+/// Whoever sent the request. The keys of an issuer are read again first, where the one that signed a token is not known.
+async fn admission(
+    api: &Api,
+    headers: &HeaderMap,
+    certificate: Option<ClientCertificate>,
+) -> Result<Admission, Denied> {
+    let admit = || {
+        let certificate = certificate.as_ref().map(|ClientCertificate(hash)| hash);
+        api.access.admit(credentials(headers), certificate, (api.clock)())
+    };
+    match admit() {
+        Err(Denied { stale_keys: Some(keys), .. }) => {
+            keys.read_again().await;
+            admit()
+        }
+        admitted => admitted,
+    }
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
@@ -194,7 +215,11 @@ fn name_of(route: &str) -> &'static str {
 /// The line of the log, and the count, of a request that needs them.
 fn report(query: &'static str, principal: Option<&Principal>, response: &Response, begun: Instant) {
     let asked = response.extensions().get::<AskedFor>();
-    let refused = response.extensions().get::<ProblemKind>().map(|kind| kind.code());
+    let kind = response.extensions().get::<ProblemKind>().copied();
+    let refused = kind.filter(|kind| {
+        matches!(kind, ProblemKind::Unauthenticated | ProblemKind::ScopeMissing | ProblemKind::RateLimited)
+    });
+    let refused = refused.map(ProblemKind::code);
     let hidden = asked.and_then(|asked| asked.is_hidden.then_some("not-granted"));
     let refused = refused.or(hidden);
     let query = asked.map_or(query, |asked| asked.query);
@@ -211,9 +236,9 @@ fn report(query: &'static str, principal: Option<&Principal>, response: &Respons
         query,
         client_key = asked.and_then(|asked| asked.client.as_deref()),
         app_key = asked.and_then(|asked| asked.app.as_deref()),
-        code = refused.unwrap_or("ok"),
+        code = refused.or_else(|| kind.map(ProblemKind::code)).unwrap_or("ok"),
         status = response.status().as_u16(),
-        took = ?begun.elapsed(),
+        took_ms = begun.elapsed().as_secs_f64() * 1000.0,
     );
 }
 

@@ -108,6 +108,7 @@ mod scan;
 mod serve;
 mod socket;
 mod stream;
+mod tls;
 mod unread;
 
 use std::fmt;
@@ -119,6 +120,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use ledger_core::time::Timestamp;
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
@@ -129,6 +131,7 @@ pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
 pub use serve::{serve_admin, serve_routes};
+pub use tls::{Tls, TlsError, TlsOptions};
 
 use crate::access::Access;
 use crate::backup::MakeBackup;
@@ -181,6 +184,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Api {
     ledger: Arc<Ledger>,
     access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
     metrics: RenderMetrics,
     backups: Option<Arc<dyn MakeBackup>>,
     journal: Option<ReadJournal>,
@@ -204,6 +208,7 @@ impl Api {
         Self {
             ledger,
             access: Arc::default(),
+            tls: None,
             metrics,
             backups: None,
             journal: None,
@@ -221,6 +226,12 @@ impl Api {
     #[must_use]
     pub fn with_access(self, access: Arc<Access>) -> Self {
         Self { access, ..self }
+    }
+
+    /// Speaks TLS on the listener of questions.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Waits for its clients no longer than that.
@@ -268,11 +279,19 @@ impl Api {
         self.places.take(Cost::Much)
     }
 
-    /// What is decided about the apps that are seen, as a stream.
-    pub(crate) fn subscribe(&self, question: DecisionsQuery) -> Result<Subscription, DecisionsEnd> {
+    /// What is decided about the apps that are seen, as a stream; until its caller's credentials expire.
+    pub(crate) fn subscribe(
+        &self,
+        question: DecisionsQuery,
+        until: Option<Timestamp>,
+    ) -> Result<Subscription, DecisionsEnd> {
         let DecisionsQuery { from, filter, limit } = question;
         let filter = filter.seen_with(&self.ledger.grants);
-        Ok(self.decisions.subscribe(from.unwrap_or_default(), filter)?.limited_to(limit))
+        let subscription = self.decisions.subscribe(from.unwrap_or_default(), filter)?.limited_to(limit);
+        let left = until.map(|until| until.millis_since((self.clock)()));
+        let left = left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        // What is too far away to be an instant does not come.
+        Ok(subscription.expiring_at(left.and_then(|left| Instant::now().checked_add(left))))
     }
 
     /// Whether anything more is answered.

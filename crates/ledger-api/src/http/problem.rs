@@ -65,6 +65,8 @@ fn respond(kind: ProblemKind, passes: bool, body: Vec<u8>) -> Response {
     if passes {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    // For the log of access.
+    response.extensions_mut().insert(kind);
     if kind == ProblemKind::Unauthenticated {
         let scheme = HeaderValue::from_static("Bearer realm=\"realm-ledger\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -12,8 +12,12 @@ use tokio::sync::watch;
 
 use super::Api;
 use super::connection::{ConnectionPlace, Connections};
-use super::converse::Conversation;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, DRAIN, Deadlines, UNREAD_KEPT_BY_SYSTEM_BYTES};
+use super::converse::{Conversation, Peer};
+use super::tls::Tls;
+use crate::access::Access;
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, CREDENTIALS_INTERVAL, DRAIN, Deadlines, UNREAD_KEPT_BY_SYSTEM_BYTES,
+};
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
 /// become a busy loop.
@@ -33,8 +37,23 @@ pub(crate) async fn serve(
         places.close();
         decisions.close();
     };
-    take_all(listener, connections, router, api.deadlines, shutdown, stop).await;
+    let following = tokio::spawn(follow_credentials(Arc::clone(&api.access), api.tls.clone()));
+    let serving = Serving { router, deadlines: api.deadlines, tls: api.tls.clone() };
+    take_all(listener, connections, serving, shutdown, stop).await;
+    following.abort();
     Ok(())
+}
+
+/// Keeps to the files of the certificate, and to the keys of issuers.
+async fn follow_credentials(access: Arc<Access>, tls: Option<Arc<Tls>>) {
+    loop {
+        tokio::time::sleep(CREDENTIALS_INTERVAL).await;
+        if let Some(tls) = tls.clone() {
+            // A panic was reported where it happened; the next look may do better.
+            let _ = tokio::task::spawn_blocking(move || tls.follow_files()).await;
+        }
+        access.refresh().await;
+    }
 }
 
 /// Serves probes and metrics in the same way, without access control: no tenant is in them.
@@ -46,7 +65,8 @@ pub async fn serve_admin(
     let connections = Arc::new(Connections::new(ADMIN_CONNECTIONS_MAX, false));
     tracing::info!(address = %listener.local_addr()?, "probes and metrics are open");
     let deadlines = api.deadlines;
-    take_all(listener, connections, api.admin_router(), deadlines, shutdown, || ()).await;
+    let serving = Serving { router: api.admin_router(), deadlines, tls: None };
+    take_all(listener, connections, serving, shutdown, || ()).await;
     Ok(())
 }
 
@@ -60,15 +80,22 @@ pub async fn serve_routes(
     shutdown: impl Future<Output = ()>,
 ) {
     let connections = Arc::new(Connections::new(connections, false));
-    take_all(listener, connections, super::layered(routes), deadlines, shutdown, || ()).await;
+    let serving = Serving { router: super::layered(routes), deadlines, tls: None };
+    take_all(listener, connections, serving, shutdown, || ()).await;
+}
+
+/// What is served on a listener.
+struct Serving {
+    router: Router,
+    deadlines: Deadlines,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Takes connections until the shutdown, then lets what is open come to its end.
 async fn take_all(
     listener: TcpListener,
     connections: Arc<Connections>,
-    router: Router,
-    deadlines: Deadlines,
+    Serving { router, deadlines, tls }: Serving,
     shutdown: impl Future<Output = ()>,
     close: impl FnOnce(),
 ) {
@@ -86,7 +113,11 @@ async fn take_all(
                 tracing::debug!(%error, "a connection is gone already");
                 continue;
             }
-            tokio::spawn(conversation.clone().hold(stream, None, place));
+            let conversation = conversation.clone();
+            match tls.as_ref().map(|tls| tls.acceptor()) {
+                None => tokio::spawn(conversation.hold(stream, Peer::default(), place)),
+                Some(acceptor) => tokio::spawn(conversation.hold_secured(stream, acceptor, place)),
+            };
         }
     }
     drop((listener, conversation));

@@ -58,6 +58,8 @@ pub(super) struct Socket<S> {
     frames: Option<Frames>,
     /// There was no request for too long: reported once.
     is_idle: bool,
+    /// TLS holds bytes that the system does not take yet.
+    is_flushing: bool,
     /// Set once a request was refused that was not read to its end.
     lingers_until: Option<Instant>,
 }
@@ -77,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             first: Vec::new(),
             frames: None,
             is_idle: false,
+            is_flushing: false,
             lingers_until: None,
         }
     }
@@ -205,6 +208,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(result)
     }
 
+    /// The same for what was written before and is on its way. Without TLS there is nothing such.
+    fn flushed_in_time(
+        &mut self,
+        context: &mut Context<'_>,
+        flushed: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if flushed.is_ready() && !self.is_flushing {
+            return flushed;
+        }
+        self.is_flushing = flushed.is_pending();
+        self.in_time(context, flushed.map_ok(|()| 0)).map_ok(|_| ())
+    }
+
     /// Reads what the client still sends and drops it, for a moment: bytes that nobody reads make the system reset the
     /// connection, and the client loses the answer.
     fn poll_linger(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
@@ -289,13 +305,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_replaced(context))?;
-        Pin::new(&mut this.inner).poll_flush(context)
+        let flushed = Pin::new(&mut this.inner).poll_flush(context);
+        this.flushed_in_time(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_replaced(context))?;
-        ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+        let shut = Pin::new(&mut this.inner).poll_shutdown(context);
+        ready!(this.flushed_in_time(context, shut))?;
         if let Some(until) = this.lingers_until {
             ready!(this.poll_linger(until, context));
         }

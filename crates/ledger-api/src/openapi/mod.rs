@@ -121,9 +121,10 @@ fn security_scheme() -> Value {
     json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of `realm-ledger token create`, whose scopes (`read`, `audit`, `operate`) each operation \
-            names; `operate` brings the other two along. What is of apps that are not granted is answered as what does not \
-            exist. Where the server names no one who may ask, no token is needed."
+        "description": "A token of `realm-ledger token create`, or a web token (JWT) of an issuer that the server names; a \
+            client certificate that it knows does as well. Each operation names the scope that it takes (`read`, `audit`, \
+            `operate`); `operate` brings the other two along. What is of apps that are not granted is answered as what \
+            does not exist. Where the server names no one who may ask, no token is needed."
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod live;
+mod web;
 
 use std::sync::{Arc, LazyLock};
 
@@ -62,7 +63,12 @@ fn access() -> Access {
         owner(Owner::Auditor, "auditor", AccessScope::Audit, &["*"], None),
         owner(Owner::Expired, "gone", AccessScope::Operate, &["*"], Some(100)),
     ];
-    Access::new(&AccessOptions { tokens, ..AccessOptions::default() }).unwrap()
+    Access::new(&AccessOptions { tokens, issuers: vec![web::issuer()], ..AccessOptions::default() }).unwrap()
+}
+
+/// What an owner may send: its static token, or a web token with the same rights.
+fn bearers(owner: Owner) -> [String; 2] {
+    [token(owner), web::token(owner)].map(|token| format!("Bearer {token}"))
 }
 
 /// A tenant with both apps, one with the hidden one alone, and what is late, moved and refused.
@@ -172,7 +178,8 @@ fn every_route_is_a_question_of_the_table_or_a_backup_or_open() {
 fn every_route_refuses_everyone_but_who_may_ask_it() {
     let filled = ledger();
     let server = Server::guarded(&filled.ledger, access());
-    let all = format!("Bearer {}", token(Owner::All));
+    let [all, web] = bearers(Owner::All);
+    let wrong: Vec<_> = web::wrong().map(|token| format!("Bearer {token}")).collect();
     for (question, route) in ROUTES.iter() {
         let path = path_of(route, GRANTED);
         if question.is_none() {
@@ -187,6 +194,7 @@ fn every_route_refuses_everyone_but_who_may_ask_it() {
         let bad = ["Basic YTpi", "Bearer", "Bearer x", "Bearer eyJhbGciOiJub25lIn0.e30.", &all[..50]]
             .map(ToOwned::to_owned);
         let bad = bad.into_iter().chain([unknown, expired].map(|token| format!("Bearer {token}")));
+        let bad = bad.chain(wrong.iter().cloned());
         let none = server.asked(&path, JSON, &[]);
         let twice = server.asked(&path, JSON, &[&all, &all]);
         let refused = bad.map(|value| server.asked(&path, JSON, &[&value])).chain([none, twice]);
@@ -198,7 +206,7 @@ fn every_route_refuses_everyone_but_who_may_ask_it() {
                 answer.body
             );
         }
-        for authorization in [&all, &all.replace("Bearer", "bearer")] {
+        for authorization in [&all, &all.replace("Bearer", "bearer"), &web] {
             let answer = server.asked(&path, JSON, &[authorization]);
             // It came as far as what this server does not have.
             let let_in = if path == BACKUPS.1 { (409, "no-backup-dir") } else { (200, "") };
@@ -228,17 +236,19 @@ fn audit_takes_its_scope_and_read_does_not_bring_it() {
     let server = Server::guarded(&filled.ledger, access());
     for (question, route) in ROUTES.iter() {
         let Some(question) = question else { continue };
-        let answer = server.with_token(&path_of(route, GRANTED), Owner::Reader);
-        let missing = match *question {
-            question if question == BACKUPS.0 => "scope operate",
-            question if AUDIT.contains(&question) => "scope audit",
-            _ => {
-                assert_eq!(answer.status, 200, "{question}: {}", answer.body);
-                continue;
-            }
-        };
-        assert_eq!((answer.status, &*answer.code), (403, "scope-missing"), "{question}");
-        assert!(answer.body.contains(missing), "{}", answer.body);
+        for bearer in bearers(Owner::Reader) {
+            let answer = server.asked(&path_of(route, GRANTED), JSON, &[&bearer]);
+            let missing = match *question {
+                question if question == BACKUPS.0 => "scope operate",
+                question if AUDIT.contains(&question) => "scope audit",
+                _ => {
+                    assert_eq!(answer.status, 200, "{question}: {}", answer.body);
+                    continue;
+                }
+            };
+            assert_eq!((answer.status, &*answer.code), (403, "scope-missing"), "{question}");
+            assert!(answer.body.contains(missing), "{}", answer.body);
+        }
     }
 }
 
@@ -267,11 +277,13 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
         paths.push(format!("/v1/whatif?app={app}"));
         paths
     };
+    let partner = bearers(Owner::OneApp);
     for (hidden, absent) in about_an_app(HIDDEN).into_iter().zip(about_an_app(ABSENT)) {
-        for accept in [JSON, "application/x-ndjson"] {
-            let bearer = format!("Bearer {}", token(Owner::OneApp));
+        for (accept, bearer) in
+            partner.iter().flat_map(|bearer| [(JSON, bearer), ("application/x-ndjson", bearer)])
+        {
             let [hidden, absent] =
-                [&hidden, &absent].map(|path| (path, server.asked(path, accept, &[&bearer])));
+                [&hidden, &absent].map(|path| (path, server.asked(path, accept, &[bearer])));
             // The leaves of a bundle name the apps of all its records: they are what was signed.
             let is_bundle = hidden.0.contains("/proof");
             let renamed = if is_bundle { hidden.1.body } else { hidden.1.body.replace(HIDDEN, ABSENT) };
@@ -287,7 +299,7 @@ fn what_is_not_granted_is_answered_byte_for_byte_as_what_does_not_exist() {
 fn an_app_that_is_not_granted_is_in_no_answer() {
     let filled = ledger();
     let server = Server::guarded(&filled.ledger, access());
-    let bearer = format!("Bearer {}", token(Owner::OneApp));
+    let partner = bearers(Owner::OneApp);
     let more = [
         "/v1/installations?window=OPEN",
         "/v1/installations?window=OPEN&at=2026-03-02T06:00:00Z",
@@ -303,14 +315,16 @@ fn an_app_that_is_not_granted_is_in_no_answer() {
     // The leaves of a bundle name the apps of all its records: they are what was signed.
     let paths = paths.filter(|path| !path.ends_with("/proof"));
     for path in paths.chain(more.map(ToOwned::to_owned)).chain([replay]) {
-        for accept in [JSON, "application/x-ndjson"] {
-            let answer = server.asked(&path, accept, &[&bearer]);
+        for (accept, bearer) in
+            partner.iter().flat_map(|bearer| [(JSON, bearer), ("application/x-ndjson", bearer)])
+        {
+            let answer = server.asked(&path, accept, &[bearer]);
             for canary in [HIDDEN, "only.hidden.example", "data-located"] {
                 assert!(!answer.body.contains(canary), "{path} {accept}: {}", answer.body);
             }
             if let Some(cursor) = answer.body.split("\"nextCursor\":\"").nth(1) {
                 let cursor = cursor.split('"').next().unwrap();
-                let next = server.asked(&format!("{path}&cursor={cursor}"), accept, &[&bearer]);
+                let next = server.asked(&format!("{path}&cursor={cursor}"), accept, &[bearer]);
                 assert!(!next.body.contains(HIDDEN) && next.status == 200, "{path}: {}", next.body);
             }
         }

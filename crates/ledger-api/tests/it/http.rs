@@ -55,6 +55,7 @@ impl Server {
         Self::with(ledger, Options::default(), |api| api.with_access(Arc::new(access)))
     }
 
+    /// A server that is changed before it starts.
     pub(crate) fn with(ledger: &Arc<Ledger>, options: Options, change: impl FnOnce(Api) -> Api) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -33,6 +33,8 @@ pub struct KafkaOptions {
     pub dead_letter_topic: Option<String>,
     /// Where signed checkpoints go; none signs nothing.
     pub checkpoints_topic: Option<String>,
+    /// Where lines about access go; none publishes nothing.
+    pub access_topic: Option<String>,
     /// `quarantine`: a message without a value is refused; `count`: it is counted, and a gap in the log.
     pub tombstones: String,
     /// How the producers place client keys; none: learnt from the keys of the topic.
@@ -92,6 +94,7 @@ impl Default for KafkaOptions {
             publish: "changes".to_owned(),
             dead_letter_topic: Some("realm.dead-letter".to_owned()),
             checkpoints_topic: Some("realm.checkpoints".to_owned()),
+            access_topic: None,
             tombstones: "quarantine".to_owned(),
             partitioner: None,
             accept_incomplete_history: false,

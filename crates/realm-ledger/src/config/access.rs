@@ -3,13 +3,16 @@
 //! Every member is looked at: one that is not known, or not what it should be, makes the list none.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use ledger_api::access::{AccessScope, Grants, Scopes, TokenOptions};
+use ledger_api::access::{
+    AccessScope, CertificateOptions, Grants, IssuerOptions, Scopes, SigningAlgorithm, TokenOptions,
+};
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{format_instant, parse_instant};
 
 use super::setting::quoted;
-use super::value::GivenValue;
+use super::value::{GivenValue, show_duration};
 
 /// A list of tables.
 pub(super) trait Tables {
@@ -123,6 +126,62 @@ impl TableRow for TokenOptions {
         members.extend(rights(self.scopes, &self.apps));
         members.extend(self.expires.map(|instant| ("expires", quoted(&format_instant(instant)))));
         members
+    }
+}
+
+impl TableRow for CertificateOptions {
+    const EXPECTED: &'static str = "tables with name, sha256 (of the certificate in DER, 64 hexadecimal digits), scopes \
+                                    (some of read, audit, operate, hooks) and apps (app keys, or \"*\" for all)";
+
+    fn read(members: &mut Members) -> Option<Self> {
+        Some(Self {
+            name: members.text("name")?,
+            sha256: members.hash()?,
+            scopes: members.scopes()?,
+            apps: members.apps()?,
+        })
+    }
+
+    fn write(&self) -> Vec<(&'static str, String)> {
+        let mut members = vec![("name", quoted(&self.name)), ("sha256", quoted(&hex::encode(self.sha256)))];
+        members.extend(rights(self.scopes, &self.apps));
+        members
+    }
+}
+
+const LEEWAY: Duration = Duration::from_secs(5);
+
+impl TableRow for IssuerOptions {
+    const EXPECTED: &'static str = "tables with issuer, audience, jwks (a file, or an https URL), algorithms (some of \
+                                    RS256, ES256, EdDSA) and, if they are others, scopes_claim (\"scope\"), apps_claim \
+                                    (\"apps\") and leeway (\"5s\")";
+
+    fn read(members: &mut Members) -> Option<Self> {
+        let algorithms = members.given("algorithms")?.texts()?;
+        let known = |name: &String| SigningAlgorithm::ALL.into_iter().find(|known| known.as_str() == name);
+        let algorithms: Vec<_> = algorithms.iter().map(known).collect::<Option<_>>()?;
+        let leeway = members.given("leeway").map_or(Some(LEEWAY), GivenValue::duration)?;
+        Some(Self {
+            issuer: members.text("issuer")?,
+            audience: members.text("audience")?,
+            jwks: members.text("jwks")?,
+            algorithms: Some(algorithms).filter(|some| !some.is_empty())?,
+            scopes_claim: members.text("scopes_claim").unwrap_or_else(|| "scope".to_owned()),
+            apps_claim: members.text("apps_claim").unwrap_or_else(|| "apps".to_owned()),
+            leeway,
+        })
+    }
+
+    fn write(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("issuer", quoted(&self.issuer)),
+            ("audience", quoted(&self.audience)),
+            ("jwks", quoted(&self.jwks)),
+            ("algorithms", list(self.algorithms.iter().map(|algorithm| algorithm.as_str()))),
+            ("scopes_claim", quoted(&self.scopes_claim)),
+            ("apps_claim", quoted(&self.apps_claim)),
+            ("leeway", quoted(&show_duration(self.leeway))),
+        ]
     }
 }
 

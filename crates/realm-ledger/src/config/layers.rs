@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ledger_api::access::Access;
+use ledger_api::access::{Access, AccessOptions};
 use ledger_api::limits::CONCURRENT_REQUESTS_MAX;
 use ledger_record::proof::line::LedgerSecret;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
 use super::setting::{REMOVED, SETTINGS, find_property};
 use super::value::GivenValue;
+use super::{Config, TlsFiles};
 
 /// What the names of our variables begin with.
 pub(crate) const PREFIX: &str = "REALM_LEDGER_";
@@ -239,6 +239,7 @@ impl Layers {
             ("kafka.decisions_topic", &kafka.decisions_topic),
             ("kafka.dead_letter_topic", &kafka.dead_letter_topic),
             ("kafka.checkpoints_topic", &kafka.checkpoints_topic),
+            ("access.topic", &kafka.access_topic),
         ];
         let mut taken = BTreeSet::new();
         for (key, output) in outputs {
@@ -254,10 +255,23 @@ impl Layers {
         check("http.concurrent_requests", requests <= CONCURRENT_REQUESTS_MAX, "at most 4096");
         let is_apart = !loaded.config.keys_are_in_data_dir();
         check("evidence.keys_dir", is_apart, "outside of data_dir, whose backups would carry the keys along");
+        let TlsFiles { certificate, key, client_ca } = &loaded.config.http.tls;
+        let is_pair = certificate.is_some() == key.is_some();
+        check("http.tls.key", is_pair, "given with http.tls.certificate, and not without");
+        let has_tls = certificate.is_some() || client_ca.is_none();
+        check("http.tls.client_ca", has_tls, "given with http.tls.certificate");
+        let needs_ca = client_ca.is_some() || loaded.config.access.certificates.is_empty();
+        check(
+            "access.certificate",
+            needs_ca,
+            "given with http.tls.client_ca, as no client shows one otherwise",
+        );
         let access = &loaded.config.access;
         let is_one = !access.open || !access.names_someone();
         check("access.open", is_one, "false where someone is named who may ask, as then everyone could");
-        if let Err(error) = Access::new(access) {
+        // The keys of issuers are read by `serve` alone.
+        let named = AccessOptions { issuers: Vec::new(), ..access.clone() };
+        if let Err(error) = Access::new(&named) {
             check("access.token", false, &format!("a table of entries that can be told apart: {error}"));
         }
         for fault in loaded.config.gateway.faults() {

@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger_api::access::AccessOptions;
+use ledger_api::http::TlsOptions;
 use ledger_gateway::journal::JournalOptions;
 use ledger_gateway::options::GatewayOptions;
 use ledger_ingest::kafka::KafkaOptions;
@@ -124,8 +125,21 @@ pub struct HttpOptions {
     pub listen: String,
     /// Address and port for probes and metrics.
     pub admin_listen: String,
+    /// Its certificate.
+    pub tls: TlsFiles,
     /// The limits of the interface.
     pub options: ledger_api::http::Options,
+}
+
+/// The files of the certificate of the HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    /// The certificate; none: no TLS.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Authorities of client certificates.
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for HttpOptions {
@@ -133,6 +147,7 @@ impl Default for HttpOptions {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             admin_listen: "127.0.0.1:9090".to_owned(),
+            tls: TlsFiles::default(),
             options: ledger_api::http::Options::default(),
         }
     }
@@ -147,6 +162,12 @@ impl Config {
     /// Whether a backup of the data would contain the keys.
     fn keys_are_in_data_dir(&self) -> bool {
         resolved(&self.keys_dir()).starts_with(resolved(&self.data_dir))
+    }
+
+    /// How the HTTP interface speaks TLS, if it does.
+    pub(crate) fn tls(&self) -> Option<TlsOptions> {
+        let TlsFiles { certificate, key, client_ca } = self.http.tls.clone();
+        Some(TlsOptions { certificate: certificate?, key: key?, client_ca })
     }
 
     /// The names of the logs.

@@ -141,6 +141,8 @@ fn topic_with_two_purposes_is_refused() {
         ("checkpoints_topic = 'realm.lifecycle'", "kafka.checkpoints_topic is to be none of kafka.topics"),
         ("dead_letter_topic = 'realm.decisions'", "kafka.dead_letter_topic is to be another topic"),
         ("decisions_topic = 'realm.checkpoints'", "kafka.checkpoints_topic is to be another topic"),
+        ("[access]\ntopic = 'realm.lifecycle'", "access.topic is to be none of kafka.topics"),
+        ("[access]\ntopic = 'realm.decisions'", "access.topic is to be another topic"),
     ] {
         let reported = load_text(&format!("[evidence]\norigin = 'x/{{topic}}'\n[kafka]\n{text}"))
             .unwrap_err()
@@ -218,7 +220,7 @@ fn the_default_file_documents_every_setting_and_has_the_defaults() {
     let mut section = "";
     let defaults = Loaded::default().settings();
     for setting in setting::SETTINGS {
-        let (of, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        let (of, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         if of != section && !setting.has_properties() {
             section = of;
             expected.push(format!("[{section}]"));
@@ -345,4 +347,33 @@ fn faults_of_the_gateway_are_named_with_their_place() {
     ));
     assert!(all.contains("gateway.hosts is to be an app and one of its realms"), "{all}");
     assert!(all.contains("gateway.site_hosts is to be hosts, or *. and a host, not *"), "{all}");
+}
+
+#[test]
+fn issuers_and_certificates_are_read_with_their_defaults() {
+    let issuer = "[[access.issuer]]\nissuer = 'https://id.example.com'\naudience = 'realm-ledger'\njwks = 'keys.json'\n\
+                  algorithms = ['ES256', 'EdDSA']\n";
+    let loaded = load_text(issuer).unwrap();
+    let [read] = &loaded.config.access.issuers[..] else { panic!("one") };
+    assert_eq!(
+        (&*read.scopes_claim, &*read.apps_claim, read.leeway),
+        ("scope", "apps", Duration::from_secs(5))
+    );
+    let again = format!("access.issuer = {}", value_of(&loaded.settings(), "access.issuer").value);
+    assert_eq!(load_text(&again).unwrap().config, loaded.config);
+    for wrong in ["algorithms = ['HS256']", "algorithms = []", "algorithms = ['none']", "jwks = ''"] {
+        let name = wrong.split(' ').next().unwrap();
+        let lines: Vec<&str> =
+            issuer.lines().map(|line| if line.starts_with(name) { wrong } else { line }).collect();
+        let refused = load_text(&lines.join("\n")).unwrap_err().to_string();
+        assert!(refused.contains("access.issuer is to be tables with issuer"), "{wrong}: {refused}");
+    }
+    let certificate = TOKEN.replace("access.token", "access.certificate");
+    let refused = load_text(&certificate).unwrap_err().to_string();
+    assert!(refused.contains("access.certificate is to be given with http.tls.client_ca"), "{refused}");
+    let tls = "[http.tls]\ncertificate = 'a.pem'\nkey = 'a.key'\nclient_ca = 'ca.pem'\n";
+    let loaded = load_text(&format!("{tls}{certificate}")).unwrap();
+    assert!(loaded.config.tls().is_some_and(|tls| tls.client_ca.is_some()));
+    let half = load_text("[http.tls]\ncertificate = 'a.pem'").unwrap_err().to_string();
+    assert!(half.contains("http.tls.key is to be given with http.tls.certificate"), "{half}");
 }

@@ -1,6 +1,7 @@
 //! The program as a user calls it: arguments in; output, messages and exit code out.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is not as it should be")]
 
+mod access;
 mod answers;
 mod audit;
 mod backup;

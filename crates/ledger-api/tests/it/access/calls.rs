@@ -4,7 +4,7 @@ use ledger_api::query::Query;
 use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
 
-use super::{ABSENT, AUDIT, GRANTED, HIDDEN, Owner, TENANT, access, ledger, token};
+use super::{ABSENT, AUDIT, GRANTED, HIDDEN, Owner, TENANT, access, bearers, ledger, token, web};
 use crate::call::{Reply, SERVICE, encoded, framed, methods};
 use crate::http::Server;
 
@@ -57,10 +57,15 @@ fn every_method_refuses_everyone_but_who_may_call_it() {
     let [all, reader, expired, unknown] =
         [Owner::All, Owner::Reader, Owner::Expired, Owner::Nobody].map(bearer);
     let [all, reader, expired, unknown] = [&*all, &reader, &expired, &unknown];
+    let [[_, web_all], [_, web_reader]] = [Owner::All, Owner::Reader].map(bearers);
+    let wrong: Vec<_> = web::wrong().map(|token| format!("Bearer {token}")).collect();
+    let bad =
+        [&[][..], &[unknown], &[expired], &["Basic YTpi"], &["Bearer x"], &[all, all]].map(<[&str]>::to_vec);
+    let bad: Vec<_> = bad.into_iter().chain(wrong.iter().map(|wrong| vec![&**wrong])).collect();
     assert_eq!(methods().count(), Query::METHODS.len() + 1, "each question, and what-if line by line");
     for method in methods() {
         let (name, question) = (method.name().to_owned(), question_of(&method));
-        for authorization in [&[][..], &[unknown], &[expired], &["Basic YTpi"], &["Bearer x"], &[all, all]] {
+        for authorization in &bad {
             let reply = called(&server, &method, GRANTED, authorization);
             assert_eq!(
                 (reply.status, &*code(&reply), reply.messages.len()),
@@ -68,14 +73,22 @@ fn every_method_refuses_everyone_but_who_may_call_it() {
                 "{name}"
             );
         }
-        let reply = called(&server, &method, GRANTED, &[all]);
-        assert_eq!((reply.status, reply.messages.is_empty()), (0, false), "{name}: {}", reply.message);
-        let reply = called(&server, &method, GRANTED, &[reader]);
-        if AUDIT.contains(&question) {
-            assert_eq!((reply.status, &*code(&reply)), (PERMISSION_DENIED, "scope-missing"), "{name}");
-            assert!(reply.messages.is_empty() && reply.message.contains("scope audit"), "{}", reply.message);
-        } else {
-            assert_eq!(reply.status, 0, "{name}: {}", reply.message);
+        for all in [all, &web_all] {
+            let reply = called(&server, &method, GRANTED, &[all]);
+            assert_eq!((reply.status, reply.messages.is_empty()), (0, false), "{name}: {}", reply.message);
+        }
+        for reader in [reader, &web_reader] {
+            let reply = called(&server, &method, GRANTED, &[reader]);
+            if AUDIT.contains(&question) {
+                assert_eq!((reply.status, &*code(&reply)), (PERMISSION_DENIED, "scope-missing"), "{name}");
+                assert!(
+                    reply.messages.is_empty() && reply.message.contains("scope audit"),
+                    "{}",
+                    reply.message
+                );
+            } else {
+                assert_eq!(reply.status, 0, "{name}: {}", reply.message);
+            }
         }
     }
     let nothing = server.call_with(&format!("/{SERVICE}/Nothing"), framed(b""), &[]);
@@ -115,21 +128,23 @@ fn renamed(message: &[u8]) -> Vec<u8> {
 fn an_app_that_is_not_granted_is_in_no_message() {
     let filled = ledger();
     let server = Server::guarded(&filled.ledger, access());
-    let partner = bearer(Owner::OneApp);
-    for method in methods() {
+    let partners = bearers(Owner::OneApp);
+    for (method, partner) in
+        methods().flat_map(|method| partners.iter().map(move |partner| (method.clone(), partner)))
+    {
         let name = method.name();
         // The leaves of a bundle name the apps of all its records: they are what was signed.
         if name == "GetProof" {
             continue;
         }
-        let reply = called(&server, &method, GRANTED, &[&partner]);
+        let reply = called(&server, &method, GRANTED, &[partner]);
         for canary in [HIDDEN, "only.hidden.example", "data-located"] {
             assert!(!reply.messages.iter().any(|message| contains(message, canary)), "{name}: {canary}");
         }
         // A subscription to nothing would go on: it is tested with what comes.
         let names_an_app = method.input().fields().any(|field| field.json_name() == "appKey");
         if names_an_app {
-            let [hidden, absent] = [HIDDEN, ABSENT].map(|app| called(&server, &method, app, &[&partner]));
+            let [hidden, absent] = [HIDDEN, ABSENT].map(|app| called(&server, &method, app, &[partner]));
             let messages: Vec<_> = hidden.messages.iter().map(|message| renamed(message)).collect();
             let text = hidden.message.replace(HIDDEN, ABSENT);
             assert_eq!((hidden.status, text), (absent.status, absent.message), "{name}");

@@ -1,11 +1,15 @@
 //! Decisions for someone who is granted one app: pages, lines, events and messages.
 
+use std::time::{Duration, Instant};
+
+use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, token_hash};
+use ledger_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ABSENT, GRANTED, HIDDEN, JSON, Owner, TENANT, access, ledger, token};
+use super::{ABSENT, GRANTED, HIDDEN, JSON, Owner, TENANT, access, ledger, token, web};
 use crate::call::{SERVICE, encoded, framed, method};
 use crate::decisions::doors::Stream;
-use crate::filled::{Filled, installed};
+use crate::filled::{Filled, hour, installed};
 use crate::http::Server;
 
 const LINES: &str = "application/x-ndjson";
@@ -108,5 +112,52 @@ fn a_stream_takes_its_scope_and_credentials() {
         let audit =
             server.asked("/v1/decisions?limit=1", accept, &[&format!("Bearer {}", token(Owner::Auditor))]);
         assert_eq!((audit.status, &*audit.code), (403, "scope-missing"), "{accept}");
+    }
+}
+
+/// How long the tokens of the next test are good.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_subscription_ends_with_its_token_and_says_so() {
+    let filled = ledger();
+    let short = TokenOptions {
+        name: "short".to_owned(),
+        sha256: token_hash(&token(Owner::All)),
+        scopes: [AccessScope::Read].into_iter().collect(),
+        apps: Grants::All,
+        expires: Some(Timestamp::from_millis(hour(100).as_millis() + 1000)),
+    };
+    let options =
+        AccessOptions { tokens: vec![short], issuers: vec![web::issuer()], ..AccessOptions::default() };
+    let server = Server::guarded(&filled.ledger, Access::new(&options).unwrap());
+    for token in [token(Owner::All), web::token_good_for(GOOD_FOR)] {
+        let begun = Instant::now();
+        let headers = |accept: &str| format!("accept: {accept}\r\nauthorization: Bearer {token}\r\n");
+        let open = |accept| Stream::open(&server, "/v1/decisions?from=now", &headers(accept));
+        let (mut lines, mut events) = (open(LINES), open("text/event-stream"));
+        let line = lines.line_with("problem");
+        assert!(begun.elapsed() >= GOOD_FOR, "it was good until then");
+        let last: Value = serde_json::from_str(&line).unwrap();
+        let problem = &last["problem"];
+        assert_eq!(
+            (&problem["code"], &problem["status"]),
+            (&json!("unauthenticated"), &json!(401)),
+            "{line}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains("have expired"), "{line}");
+        events.line_with("event: problem");
+        let id = events.line_with("id: ");
+        assert_eq!(id.strip_prefix("id: "), last["cursor"].as_str(), "where new ones go on");
+        assert!(events.line_with("data: ").contains(r#""code":"unauthenticated""#));
+        for stream in [&mut lines, &mut events] {
+            while stream.line_with("") != "0" {}
+        }
+        let body = framed(&encoded(&method("SubscribeDecisions").input(), &json!({ "from": "now" })));
+        let authorization = format!("Bearer {token}");
+        let path = format!("/{SERVICE}/SubscribeDecisions");
+        let reply = server.call_with(&path, body, &[("authorization", &authorization)]);
+        assert_eq!((reply.status, &*reply.reason().0), (16, "unauthenticated"), "{}", reply.message);
+        assert!(!reply.messages.is_empty(), "the last message has the cursor");
     }
 }
