@@ -43,7 +43,7 @@ pub(super) fn setup(data_dir: PathBuf) -> Setup {
 pub(super) fn import(lines: &str, data_dir: &Path) {
     let file = data_dir.with_extension("ndjson");
     std::fs::write(&file, lines).unwrap();
-    let [file, data_dir] = [&file, data_dir].map(|path| path.to_str().unwrap());
+    let [file, data_dir] = [file.as_path(), data_dir].map(|path| path.to_str().unwrap());
     let arguments = ["import", file, "--local", "--partitions", "3", "--data-dir", data_dir];
     let output = program(&arguments).output().unwrap();
     assert!(output.status.success(), "{}", server::stderr(&output));
@@ -136,9 +136,9 @@ fn server_without_kafka_answers_seals_and_signs_what_its_journal_has() {
     assert!(reports.iter().all(|report| report["signedSize"] == report["size"]), "{reports:?}");
 
     // What does not go together is refused with what to do.
-    let kafka = program(&["serve", "--data-dir", dir, "--brokers", "127.0.0.1:1", "--listen", "127.0.0.1:0"]);
-    let kafka = { kafka }.env("REALM_LEDGER_HTTP__ADMIN_LISTEN", "127.0.0.1:0").output().unwrap();
-    let refused = server::stderr(&kafka);
+    let mut kafka = program(&["serve", "--data-dir", dir, "--brokers", "127.0.0.1:1"]);
+    let addresses = ["REALM_LEDGER_HTTP__LISTEN", "REALM_LEDGER_HTTP__ADMIN_LISTEN"];
+    let refused = server::stderr(&kafka.envs(addresses.map(|name| (name, "127.0.0.1:0"))).output().unwrap());
     assert!(
         refused.contains("is a ledger without Kafka") && refused.contains("publish --journal"),
         "{refused}"

@@ -8,6 +8,7 @@
 //! with the data, as a place in the source `import:journal`, so what is read twice is recorded once; the beginning of the
 //! journal is proved at each start. The journal is kept for ever: it is what the ledger moves on to Kafka with.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,9 +24,9 @@ use ledger_ingest::import::{GrowingImport, ImportError, ImportOptions};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::publish::{Tick, TickError};
 use ledger_record::json::time::format_instant;
-use ledger_record::rows::SourcePosition;
 use ledger_store::{
-    Catalog, DataDir, Halted, Partitioner, Phase, Served, ShardId, ShardStatus, StopCode, with_causes,
+    Catalog, DataDir, Halted, Partitioner, Phase, Served, ShardId, ShardStatus, StopCode, replace_file,
+    with_causes,
 };
 use tracing::error;
 
@@ -109,15 +110,19 @@ pub(crate) fn open_journal(config: &Config, data: &DataDir) -> Result<Journal, F
             "begin in an empty directory; what came from a file is imported there with `import --local`",
         ));
     }
-    Ok(Journal::open(&journal_dir(config), &config.journal)?)
+    let journal = Journal::open(&journal_dir(config), &config.journal)?;
+    let mark = mark(config);
+    let write = |out: &mut dyn Write| out.write_all(SOURCE_IN_SHARDS.as_bytes());
+    replace_file::<io::Error>(&mark, 0o644, write).map_err(|error| Failure::unwritable(&mark, error))?;
+    Ok(journal)
 }
 
 /// Refuses what would feed a ledger without Kafka from elsewhere: its journal has to have all of it.
-pub(crate) fn refuse_local(data: &DataDir) -> Result<(), Failure> {
-    if !sources(data)?.iter().any(|source| source == SOURCE_IN_SHARDS) {
+pub(crate) fn refuse_local(config: &Config) -> Result<(), Failure> {
+    if !is_local(config) {
         return Ok(());
     }
-    let path = data.path().display();
+    let path = config.data_dir.display();
     let message =
         format!("{path} is a ledger without Kafka: its journal is its source, and no topic can go on there");
     Err(Failure::new(message).hint(format!(
@@ -126,13 +131,14 @@ pub(crate) fn refuse_local(data: &DataDir) -> Result<(), Failure> {
     )))
 }
 
-/// Whether a journal feeds this directory.
-pub(crate) fn is_local(config: &Config) -> Result<bool, Failure> {
-    if !DataDir::exists(&config.data_dir)? || !Journal::exists(&journal_dir(config)) {
-        return Ok(false);
-    }
-    let data = DataDir::open_existing_read_only(&config.data_dir, config.store.clone())?;
-    Ok(sources(&data)?.iter().any(|source| source == SOURCE_IN_SHARDS))
+/// Whether this is the directory of a ledger without Kafka. A journal in front of Kafka has no such mark.
+pub(crate) fn is_local(config: &Config) -> bool {
+    mark(config).is_file()
+}
+
+/// Beside the segments: this journal is the source of the data directory.
+fn mark(config: &Config) -> PathBuf {
+    journal_dir(config).join("source")
 }
 
 /// What the shards were filled from.
@@ -140,8 +146,7 @@ fn sources(data: &DataDir) -> Result<Vec<String>, Failure> {
     let mut sources = Vec::new();
     for id in data.shards()? {
         let positions = data.read_shard(&id)?.snapshot().source_positions()?;
-        // What a retry of a refused message recorded has no line in any file.
-        sources.extend(positions.into_iter().map(|(source, _): (String, SourcePosition)| source));
+        sources.extend(positions.into_iter().map(|(source, _)| source));
     }
     Ok(sources)
 }

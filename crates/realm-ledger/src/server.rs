@@ -33,7 +33,7 @@ use tracing::{error, info, warn};
 
 use crate::background::Background;
 use crate::backups::ServerBackups;
-use crate::config::Config;
+use crate::config::{Config, LocalOptions};
 use crate::evidence::EvidenceThreads;
 use crate::gateway::GatewayServer;
 use crate::known::LedgerInstallations;
@@ -85,7 +85,7 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         let mut begun = Self::default();
         match (config.local, journal) {
-            (Some(partitions), Some(journal)) => {
+            (Some(LocalOptions { partitions }), Some(journal)) => {
                 begun.local = Some(LocalIngest::start(config, partitions, data, catalog, journal)?);
             }
             _ => begun.start_kafka(config, data, catalog)?,
@@ -107,7 +107,7 @@ impl Pipeline {
         data: &Arc<DataDir>,
         catalog: &Arc<Catalog>,
     ) -> Result<(), Failure> {
-        local::refuse_local(data)?;
+        local::refuse_local(config)?;
         self.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
         let options = config.kafka.clone();
         // On a thread of its own: a broker that does not answer delays nothing.

@@ -61,7 +61,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     }
     let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
     let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
-    if local || local::is_local(&loaded.config)? {
+    if local || local::is_local(&loaded.config) {
         return import_local::run(context, &input, &names, &loaded.config, partitions);
     }
     let source = source_name(source, &input)?;

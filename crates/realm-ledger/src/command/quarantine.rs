@@ -116,7 +116,7 @@ fn run_retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exi
     let loaded = context.loaded([data_dir_flag(target.data_dir), brokers_flag(brokers.brokers)])?;
     if named_brokers || target.url.is_some() || is_fed_by_kafka(&loaded.config, &item)? {
         send(context, &loaded.config, &item, &event)
-    } else if local::is_local(&loaded.config)? {
+    } else if local::is_local(&loaded.config) {
         append_to_journal(context, &loaded.config, &item, &event)
     } else {
         append(context, &loaded, &item, event)

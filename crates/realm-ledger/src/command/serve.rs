@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Context, brokers_flag, data_dir_flag, now};
 use crate::cli::{Demo, Serve};
-use crate::config::{Config, FlagValue, settings_in};
+use crate::config::{Config, FlagValue, LocalOptions, settings_in};
 use crate::demo::{ACME, GLOBEX, ROADMAP, Sample, TIMESHEETS, history};
 use crate::output::OutputError;
 use crate::server::Server;
@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Serve) -> Result<Exit, Fa
     let Serve { data_dir, brokers, listen, local, partitions } = args;
     let listen = listen.map(|value| FlagValue { key: "http.listen", flag: "--listen", value });
     let mut config = context.config([data_dir_flag(data_dir), brokers_flag(brokers), listen])?;
-    config.local = local.then_some(partitions);
+    config.local = local.then_some(LocalOptions { partitions });
     context.start_logs(&config.log)?;
     let (server, signals) = Server::start(&config)?;
     let failure = loop {

@@ -65,8 +65,8 @@ pub struct Config {
     pub gateway: GatewayOptions,
     /// Bounds of the journal.
     pub journal: JournalOptions,
-    /// A server without Kafka, in so many partitions where they are not known yet: no setting, but `serve --local`.
-    pub local: Option<Option<u32>>,
+    /// A server without Kafka: no setting, but `serve --local`.
+    pub local: Option<LocalOptions>,
     /// Where a server writes backups when it is asked for one; none: nowhere.
     pub backup_dir: Option<PathBuf>,
     /// Who may ask.
@@ -96,6 +96,13 @@ impl Default for Config {
             sampled_tenants_per_minute: 60,
         }
     }
+}
+
+/// A ledger without Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalOptions {
+    /// Partitions of a new data directory; none: 1.
+    pub partitions: Option<u32>,
 }
 
 /// Seals and signatures.
