@@ -16,6 +16,7 @@ mod endurance;
 mod examples;
 mod fenced;
 mod foreign;
+mod gateway;
 mod group;
 mod halts;
 mod import;

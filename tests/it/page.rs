@@ -104,6 +104,8 @@ fn page_answers_each_of_its_points_to_mouse_keyboard_and_screen_reader() {
     world.run("views.mjs", &[&world.shots()]);
     // Figures for a person: the speed of a shared machine fails no test.
     println!("{}", world.run("speed.mjs", &[&world.scratch.path().join("trace.json")]));
+    // Last, as it changes what the others look at.
+    println!("{}", world.run("commands.mjs", &[]));
     world.server.drain();
 }
 

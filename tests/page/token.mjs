@@ -83,7 +83,7 @@ async function opened(hash, token) {
   const rows = await page.locator("main tbody tr").allInnerTexts();
   assert.ok(rows.length > 0 && rows.every((row) => row.includes(GRANTED)), rows.join("\n"));
   await view(page, `#/search?q=${TENANT}`);
-  await page.getByRole("link", { name: TENANT }).waitFor();
+  await said(page, "1 found");
   assert.ok(!seen.some((body) => body.includes(OTHER)), "an answer has an app that is not granted");
   await close();
   console.log("ok  a grant of one app: nothing of another in any answer");
@@ -96,8 +96,17 @@ async function opened(hash, token) {
   assert.ok(!(await page.getByRole("region", { name: "Timeline" }).isVisible()));
   await view(page, "#/list/quarantine");
   await said(page, "this takes the scope audit");
+  await view(page, "#/operate");
+  await said(page, "takes the scope operate, which this token does not have");
+  assert.equal(await page.locator("main form").count(), 0);
   await close();
-  console.log("ok  the scope read alone: what it does not show is said");
+  console.log("ok  the scope read alone: what it does not show is said, and there is no form to operate");
 }
 
+{
+  const { page, close } = await opened("#/operate", TOKENS.operator);
+  await page.getByRole("button", { name: "See what it would change" }).waitFor();
+  await close();
+  console.log("ok  the scope operate: there is a form");
+}
 await browser.close();

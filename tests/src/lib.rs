@@ -1,8 +1,10 @@
 //! The harness of the integration tests: their access to the outside world.
 //!
+//! - [`gateway`]: scripts of `tests/gateway`: foreign signers, and an app behind the gateway.
 //! - [`kafka`]: the real Kafka broker as a child process, and everything a test does to it.
 //! - [`node`]: scripts of `tests/page`, in which a browser looks at the page.
-//! - [`python`]: scripts of `tests/verifier`, `tests/rules` and `tests/deploy`, which check the same things without any of our code.
+//! - [`python`]: scripts of `tests/verifier`, `tests/rules`, `tests/deploy` and `tests/gateway`, which check the same things
+//!   without any of our code.
 //! - [`process`]: child processes that cannot outlive the test process.
 //! - [`tools`]: the tools that check `deploy/`, each its own.
 //! - [`scratch`]: directories that are gone afterwards, whatever happened.
@@ -20,6 +22,7 @@
 use ledger_record::proof::line::LedgerSecret;
 
 pub mod disk;
+pub mod gateway;
 pub mod kafka;
 pub mod node;
 pub mod process;

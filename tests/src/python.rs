@@ -24,6 +24,11 @@ pub fn rules_script(name: &str) -> Command {
     in_folder("rules", name)
 }
 
+/// A script of `tests/gateway`, likewise.
+pub(crate) fn gateway_script(name: &str) -> Command {
+    in_folder("gateway", name)
+}
+
 /// A script of `tests/deploy`, likewise.
 pub fn deploy_script(name: &str) -> Command {
     in_folder("deploy", name)

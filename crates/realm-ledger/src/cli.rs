@@ -12,6 +12,7 @@ use ledger_core::ids::AppKey;
 
 mod asking;
 mod audit;
+mod gateway;
 mod keeping;
 mod parse;
 mod token;
@@ -25,6 +26,7 @@ pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,
     RefillArgs, Verify,
 };
+pub(crate) use gateway::GatewayArgs;
 pub(crate) use keeping::{BackupArgs, RestoreArgs};
 use parse::unicode_path;
 pub(crate) use parse::{ItemName, QuarantineItem};
@@ -89,7 +91,7 @@ pub struct Global {
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// JSON, one object a line.
     Json,
     /// For people.
@@ -130,6 +132,8 @@ impl GivenFormat {
 pub enum Command {
     /// Run the ledger: Kafka to log to answers over HTTP, until SIGTERM
     Serve(Serve),
+    /// Take the hooks of apps and send them on to Kafka, without a ledger beside it
+    Gateway(GatewayArgs),
     /// See it work: everything in one process, with a sample stream
     Demo(Demo),
     /// Append events from a file, without Kafka

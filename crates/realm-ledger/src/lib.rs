@@ -31,6 +31,8 @@ mod descriptors;
 mod env;
 mod evidence;
 mod failure;
+mod gateway;
+mod known;
 mod local;
 mod memory;
 mod output;

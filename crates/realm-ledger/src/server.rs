@@ -20,6 +20,7 @@ use ledger_api::backup::MakeBackup;
 use ledger_api::command::Commands;
 use ledger_api::http::{Api, Tls};
 use ledger_api::ledger::Ledger;
+use ledger_gateway::KnownInstallations;
 use ledger_gateway::journal::Journal;
 use ledger_ingest::consume::Ingest;
 use ledger_ingest::publish::Publisher;
@@ -36,6 +37,8 @@ use crate::backups::ServerBackups;
 use crate::commands::{self, KafkaCommands};
 use crate::config::{Config, LocalOptions};
 use crate::evidence::EvidenceThreads;
+use crate::gateway::GatewayServer;
+use crate::known::LedgerInstallations;
 use crate::local::{self, LocalIngest};
 use crate::{
     Exit, Failure, access_events, allocator, app_copies, descriptors, memory, sampling, secret, telemetry,
@@ -44,8 +47,9 @@ use crate::{
 /// How long what still runs after a drain may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The part of the time to end after which ingestion has to have stopped, and what it recorded to be published and signed.
+/// The part of the time to end after which hooks have to be answered and published, ingestion has to have stopped, and what it recorded to be published and signed.
 /// The rest is for answers that are being read.
+const HOOKS_PERCENT: u32 = 20;
 const INGESTION_PERCENT: u32 = 40;
 const OUTPUT_PERCENT: u32 = 90;
 
@@ -54,6 +58,7 @@ pub(crate) struct Server {
     runtime: Runtime,
     catalog: Arc<Catalog>,
     pipeline: Pipeline,
+    gateway: Option<GatewayServer>,
     http: JoinHandle<io::Result<()>>,
     close_http: oneshot::Sender<()>,
     address: SocketAddr,
@@ -172,8 +177,13 @@ impl Server {
         let tls = tls.map_err(|error| Failure::caused("HTTP cannot speak TLS", error))?.map(Arc::new);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
+        let hooks = if config.gateway.apps.is_empty() { None } else { Some(hooks_listener(config)?) };
         let data = Arc::new(secret::open(config)?.0);
-        let journal = config.local.map(|_| local::open_journal(config, &data)).transpose()?;
+        let journal = match (config.local, &hooks) {
+            (Some(_), _) => Some(local::open_journal(config, &data)?),
+            (None, Some(_)) => Some(Journal::open(&local::journal_dir(config), &config.journal)?),
+            (None, None) => None,
+        };
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
             .enable_all()
@@ -187,6 +197,8 @@ impl Server {
         let answers = data.memory().share(MemoryPart::Answers);
         let ledger =
             Arc::new(Ledger::from_catalog(Arc::clone(&catalog)).with_secret(secret).with_memory(answers));
+        let known: Option<Arc<dyn KnownInstallations>> =
+            Some(Arc::new(LedgerInstallations(Arc::clone(&ledger))));
         let measured = Arc::clone(&data);
         let backups = ServerBackups::new(config, &data, &catalog);
         let aged = backups.clone();
@@ -201,10 +213,15 @@ impl Server {
             .local
             .is_none()
             .then(|| Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) });
-        let api = Api::new(ledger, render, config.http.options.clone()).with_access(access).with_tls(tls);
+        let api = Api::new(ledger, render, config.http.options.clone());
+        let api = api.with_access(Arc::clone(&access)).with_tls(tls);
         let api = api.with_commands(commands).with_journal(journal.clone().map(local::journal_health));
         let api = api.with_backups(backups.map(|backups| backups as Arc<dyn MakeBackup>));
         let pipeline = Pipeline::start(config, &data, &catalog, journal.as_ref())?;
+        let hooks = hooks.zip(journal);
+        let gateway =
+            hooks.map(|(hooks, journal)| GatewayServer::start(config, hooks, journal, access, known));
+        let gateway = gateway.transpose()?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let admin_address = admin.local_addr().map_err(no_runtime)?;
         access_events::start(config)?;
@@ -216,7 +233,7 @@ impl Server {
             data_dir = %config.data_dir.display(),
             "ready"
         );
-        let server = Self { runtime, catalog, pipeline, http, close_http, address, admin_address };
+        let server = Self { runtime, catalog, pipeline, gateway, http, close_http, address, admin_address };
         Ok((server, signals))
     }
 
@@ -234,7 +251,8 @@ impl Server {
 
     /// Something that should never end has ended.
     pub(crate) fn has_failed(&self) -> bool {
-        self.http.is_finished() || self.pipeline.has_failed()
+        let has_gateway_failed = self.gateway.as_ref().is_some_and(GatewayServer::has_failed);
+        self.http.is_finished() || has_gateway_failed || self.pipeline.has_failed()
     }
 
     /// Ends in order: nothing that was begun is lost, and what was recorded is published, as far as there is time.
@@ -244,7 +262,11 @@ impl Server {
         let by = |percent| began + within * percent / 100;
         // The server may have ended by itself.
         let _ = self.close_http.send(());
+        let are_hooks_done = self.gateway.is_none_or(|gateway| gateway.stop_by(by(HOOKS_PERCENT)));
         let mut given_up = self.pipeline.stop_by(by(INGESTION_PERCENT), by(OUTPUT_PERCENT));
+        given_up.extend(
+            (!are_hooks_done).then_some("publishing the journal (the rest follows after the next start)"),
+        );
         let left = by(100).saturating_duration_since(Instant::now()).saturating_sub(LAST_WAIT);
         match self.runtime.block_on(async { tokio::time::timeout(left, self.http).await }) {
             Ok(Ok(Ok(()))) => {}
@@ -274,7 +296,7 @@ pub(crate) struct Signals(Receiver<()>);
 
 impl Signals {
     /// Begins to listen for SIGTERM and SIGINT. The first is passed on, the second ends the process at once.
-    fn new(runtime: &Runtime) -> Result<Self, Failure> {
+    pub(crate) fn new(runtime: &Runtime) -> Result<Self, Failure> {
         let (sender, received) = mpsc::channel();
         let _inside = runtime.enter();
         let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
@@ -352,7 +374,12 @@ pub(crate) fn may_be_reached(address: SocketAddr, config: &Config) -> Result<(),
     Ok(())
 }
 
-fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {
+/// Where hooks are taken.
+pub(crate) fn hooks_listener(config: &Config) -> Result<TcpListener, Failure> {
+    listen(&config.gateway.listen, "gateway.listen")
+}
+
+pub(crate) fn listen(listen: &str, key: &str) -> Result<TcpListener, Failure> {
     let failed = |error| {
         Failure::caused(format!("{listen} cannot be listened to"), error)
             .hint(format!("another process may have the port; choose another one ({key})"))

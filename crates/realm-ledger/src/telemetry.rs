@@ -100,6 +100,7 @@ pub(crate) fn start_metrics() -> Result<PrometheusHandle, Failure> {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     ledger_ingest::metric::describe();
     ledger_api::http::describe();
+    ledger_gateway::describe();
     ledger_gateway::journal::describe();
     crate::backups::describe();
     crate::memory::describe();

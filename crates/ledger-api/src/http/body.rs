@@ -196,22 +196,30 @@ impl HttpBody for WholeBody {
 }
 
 /// Reads the body of a request.
-pub(crate) async fn read(mut body: Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    read_within(body, BODY_MAX_BYTES).await
+}
+
+/// Reads the body of a request that may have so many bytes, for routes of another kind ([`super::serve_routes`]).
+pub async fn read_body_within(body: Body, max_bytes: usize) -> Result<Vec<u8>, ProblemKind> {
+    read_within(body, max_bytes).await.map_err(|problem| problem.kind)
+}
+
+async fn read_within(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let mut read = Vec::new();
-    if body.size_hint().lower() <= BODY_MAX_BYTES as u64 {
-        while read.len() <= BODY_MAX_BYTES {
+    if body.size_hint().lower() <= max_bytes as u64 {
+        while read.len() <= max_bytes {
             let Some(frame) = next(&mut body).await else { return Ok(read) };
             read.extend_from_slice(&frame.map_err(|error| unreadable(&error))?);
         }
     }
-    let _ = tokio::time::timeout(LINGER, drop_rest(&mut body)).await;
-    Err(Problem::new(ProblemKind::BodyTooLarge, format!("expected a body of at most {BODY_MAX_BYTES} bytes")))
+    let _ = tokio::time::timeout(LINGER, drop_rest(&mut body, 16 * BODY_MAX_BYTES.max(max_bytes / 4))).await;
+    Err(Problem::new(ProblemKind::BodyTooLarge, format!("expected a body of at most {max_bytes} bytes")))
 }
 
 /// A client that is still sending when the connection is closed loses the answer, so a part of what is too large is
 /// read all the same.
-async fn drop_rest(body: &mut Body) {
-    let mut left = 16 * BODY_MAX_BYTES;
+async fn drop_rest(body: &mut Body, mut left: usize) {
     while let Some(Ok(data)) = next(body).await {
         left = left.saturating_sub(data.len());
         if left == 0 {

@@ -134,11 +134,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
 pub(crate) use commands::Submitted;
+pub use body::read_body_within;
 pub(crate) use gate::Caller;
 pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};
 pub(crate) use serve::serve;
-pub use serve::serve_admin;
+pub use serve::{serve_admin, serve_routes};
 pub use tls::{Tls, TlsError, TlsOptions};
 
 use crate::access::Access;

@@ -70,6 +70,20 @@ pub async fn serve_admin(
     Ok(())
 }
 
+/// Serves these routes in the same way, for a listener of another kind: with the same guards of sockets, heads and bodies,
+/// and the same measures. Who may call them is their own affair.
+pub async fn serve_routes(
+    listener: TcpListener,
+    routes: Router,
+    connections: usize,
+    deadlines: Deadlines,
+    shutdown: impl Future<Output = ()>,
+) {
+    let connections = Arc::new(Connections::new(connections, false));
+    let serving = Serving { router: super::layered(routes), deadlines, tls: None };
+    take_all(listener, connections, serving, shutdown, || ()).await;
+}
+
 /// What is served on a listener.
 struct Serving {
     router: Router,

@@ -181,7 +181,7 @@ fn name(tenant: usize) -> String {
 
 fn filled_with(history: &[Happened]) -> Filled {
     let mut filled = Filled::with(3);
-    for (recorded, (kind, tenant, of, late, site, id)) in (20..).zip(history) {
+    for (recorded, (kind, tenant, of, late, site, id)) in (20_i64..).zip(history) {
         let (who, what) = (name(*tenant), APPS[*of]);
         let body = match kind {
             0..=5 => known_by(&who, what, SITES[*site], IDS[*id], IDS[(*id + *site) % 3]),

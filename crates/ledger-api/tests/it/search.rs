@@ -11,7 +11,7 @@ use ledger_core::event::{Body, InstallationFact, Installed};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::filled::{Ask as _, Filled, about, app, client, hour, installed, realm};
+use crate::filled::{Ask as _, Filled, about, client, hour, installed, realm};
 use crate::http::Server;
 
 /// `installed`, at a site, with an entitlement and an installation id.
@@ -146,7 +146,7 @@ fn known() -> impl Strategy<Value = Vec<Known>> {
 
 fn filled_with(events: &[Known]) -> Filled {
     let mut filled = Filled::with(3);
-    for (recorded, (tenant, of, late, site, entitlement, installation)) in (20..).zip(events) {
+    for (recorded, (tenant, of, late, site, entitlement, installation)) in (20_i64..).zip(events) {
         let body = known_by(CLIENTS[*tenant], APPS[*of], SITES[*site], IDS[*entitlement], IDS[*installation]);
         filled.take_late(tenant % 3, recorded - late, recorded, body);
     }

@@ -52,7 +52,7 @@ impl Remote {
     }
 
     /// The body of the answer; a problem becomes the error that it describes.
-    pub(super) fn ask(&self, question: &impl Question) -> Result<String, AskError> {
+    pub(crate) fn ask(&self, question: &impl Question) -> Result<String, AskError> {
         let mut response = self.send(&self.agent, question, "application/json")?;
         self.text(&mut response)
     }

@@ -5,6 +5,7 @@ mod backup;
 mod config;
 mod decisions;
 mod export;
+mod gateway;
 mod import;
 mod import_local;
 mod input;
@@ -62,7 +63,7 @@ pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
         let message = "--format is json or table here; the others are forms of a file that `import` reads";
         return Err(Failure::new(message).exit(Exit::Usage));
     }
-    if !matches!(command, Command::Serve(_) | Command::Demo(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Gateway(_) | Command::Demo(_)) {
         context.start_quiet_logs();
     }
     // A stream may be as long as the log, and stops with its reader; a verdict, or a list that is whole or not, does not.
@@ -88,6 +89,7 @@ pub(crate) fn run(cli: Cli, env: &mut Env<'_>) -> Result<Exit, Failure> {
 fn run_command(context: &mut Context<'_, '_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(context, args),
+        Command::Gateway(args) => gateway::run(context, args),
         Command::Demo(args) => serve::demo(context, &args),
         Command::Import(args) => import::run(context, args),
         Command::Topics(args) => topics::run(context, args),

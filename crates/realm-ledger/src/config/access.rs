@@ -58,12 +58,21 @@ impl<T: TableRow> Tables for Vec<T> {
 pub(super) struct Members(BTreeMap<String, GivenValue>);
 
 impl Members {
-    fn given(&mut self, name: &str) -> Option<GivenValue> {
+    pub(super) fn given(&mut self, name: &str) -> Option<GivenValue> {
         self.0.remove(name)
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.given(name)?.text().filter(|text| !text.is_empty())
+    }
+
+    /// What need not be there, but has to be right if it is.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(GivenValue) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.given(name).map_or(Some(None), |given| read(given).map(Some))
     }
 
     fn hash(&mut self) -> Option<[u8; 32]> {
@@ -88,7 +97,7 @@ impl Members {
     }
 }
 
-fn list(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(super) fn list(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let texts: Vec<String> = texts.into_iter().map(|text| quoted(text.as_ref())).collect();
     format!("[{}]", texts.join(", "))
 }

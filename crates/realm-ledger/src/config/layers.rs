@@ -280,6 +280,9 @@ impl Layers {
         let http = &loaded.config.http;
         let are_two = http.listen != http.admin_listen || http.listen.ends_with(":0");
         check("http.admin_listen", are_two, "another address than http.listen");
+        for fault in loaded.config.gateway.faults() {
+            check(fault.key, false, &fault.expected);
+        }
         let level = crate::telemetry::filter(&loaded.config.log.level);
         check("log.level", level.is_some(), "a level such as \"info\"");
     }

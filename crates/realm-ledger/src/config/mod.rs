@@ -18,6 +18,7 @@
 //! (`REALM_LEDGER_SERVICE_…`, `REALM_LEDGER_PORT…`); they are left alone.
 
 mod access;
+mod gateway;
 mod layers;
 mod paths;
 mod setting;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use ledger_api::access::AccessOptions;
 use ledger_api::http::TlsOptions;
 use ledger_gateway::journal::JournalOptions;
+use ledger_gateway::options::GatewayOptions;
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::sign::{OriginError, Origins};
 use ledger_record::proof::line::LedgerSecret;
@@ -59,6 +61,8 @@ pub struct Config {
     pub evidence: EvidenceOptions,
     /// Where queries are answered.
     pub http: HttpOptions,
+    /// The hooks that are taken.
+    pub gateway: GatewayOptions,
     /// Bounds of the journal.
     pub journal: JournalOptions,
     /// A server without Kafka: no setting, but `serve --local`.
@@ -83,6 +87,7 @@ impl Default for Config {
             kafka: KafkaOptions::default(),
             evidence: EvidenceOptions::default(),
             http: HttpOptions::default(),
+            gateway: GatewayOptions::default(),
             journal: JournalOptions::default(),
             local: None,
             backup_dir: None,

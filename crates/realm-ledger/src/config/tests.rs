@@ -308,6 +308,47 @@ fn principals_that_are_not_whole_are_refused() {
     assert!(refused(&format!("{TOKEN}\n[access]\nopen = true")).contains("access.open is to be false"));
 }
 
+const APP: &str = "[[gateway.app]]\nname = 'roadmap'\napp_key = 'com.example.roadmap'\nrealms = ['default', 'eu']\n\
+                   audiences = ['https://app.example.com']\n";
+
+#[test]
+fn apps_of_the_gateway_are_read_and_shown_again() {
+    let text = format!(
+        "{APP}forge_app = 'ari:cloud:ecosystem::app/1'\n[gateway.app.forward]\nEU = 'https://eu.example.com'\n\
+         [gateway.app.forward_paths]\n'connect/installed' = '/x'\n[gateway.hosts]\n'eu.app.example.com' = 'roadmap/EU'\n"
+    );
+    let loaded = load_text(&text).unwrap();
+    let app = &loaded.config.gateway.apps[0];
+    assert_eq!(app.realms.iter().map(|realm| realm.as_str()).collect::<Vec<_>>(), ["GLOBAL", "EU"]);
+    assert_eq!(app.forward.values().collect::<Vec<_>>(), ["https://eu.example.com"]);
+    assert_eq!(loaded.config.gateway.hosts["eu.app.example.com"], "roadmap/EU");
+    let lines = loaded
+        .settings()
+        .iter()
+        .map(|shown| format!("{} = {}", shown.setting, shown.value))
+        .collect::<Vec<_>>();
+    assert_eq!(load_text(&lines.join("\n")).unwrap().config, loaded.config);
+}
+
+#[test]
+fn faults_of_the_gateway_are_named_with_their_place() {
+    let reported = |text: &str| load_text(text).unwrap_err().to_string();
+    for wrong in
+        [&format!("{APP}realm = 'EU'\n"), &APP.replace("'eu'", "'NONE'"), &APP.replace("app_key", "key")]
+    {
+        let reported = reported(wrong);
+        assert!(
+            reported.contains(":1: gateway.app is to be tables with name, app_key"),
+            "{wrong}: {reported}"
+        );
+    }
+    let all = reported(&format!(
+        "{APP}[gateway.hosts]\n'eu.example.com' = 'roadmap/AU'\n[gateway]\nsite_hosts = ['*']\n"
+    ));
+    assert!(all.contains("gateway.hosts is to be an app and one of its realms"), "{all}");
+    assert!(all.contains("gateway.site_hosts is to be hosts, or *. and a host, not *"), "{all}");
+}
+
 #[test]
 fn issuers_and_certificates_are_read_with_their_defaults() {
     let issuer = "[[access.issuer]]\nissuer = 'https://id.example.com'\naudience = 'realm-ledger'\njwks = 'keys.json'\n\

@@ -20,6 +20,8 @@ pub(super) enum GivenValue {
     Switch(bool),
     /// A TOML array of strings.
     Texts(Vec<String>),
+    /// A TOML table inside of another.
+    Table(BTreeMap<String, GivenValue>),
     /// A TOML array of tables.
     Tables(Vec<BTreeMap<String, GivenValue>>),
     /// What no setting takes.
@@ -39,15 +41,16 @@ impl GivenValue {
                     DeValue::String(text) => Some(text.clone().into_owned()),
                     _ => None,
                 });
-                let tables = || items.iter().map(|item| Self::table(item.get_ref())).collect::<Option<_>>();
+                let tables = || items.iter().map(|item| Self::members(item.get_ref())).collect::<Option<_>>();
                 let texts = texts.collect::<Option<_>>().map(Self::Texts);
                 texts.or_else(|| tables().map(Self::Tables)).unwrap_or(Self::Other)
             }
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Self::Other,
+            DeValue::Table(_) => Self::members(value).map_or(Self::Other, Self::Table),
+            DeValue::Float(_) | DeValue::Datetime(_) => Self::Other,
         }
     }
 
-    fn table(value: &DeValue<'_>) -> Option<BTreeMap<String, Self>> {
+    fn members(value: &DeValue<'_>) -> Option<BTreeMap<String, Self>> {
         let DeValue::Table(members) = value else { return None };
         let member = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
             (ToString::to_string(name.get_ref()), Self::from_toml(value.get_ref()))
@@ -59,6 +62,13 @@ impl GivenValue {
         match self {
             Self::Tables(tables) => Some(tables),
             Self::Texts(none) if none.is_empty() => Some(Vec::new()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn table(self) -> Option<BTreeMap<String, Self>> {
+        match self {
+            Self::Table(members) => Some(members),
             _ => None,
         }
     }
@@ -102,7 +112,7 @@ impl GivenValue {
             Self::Word(text) | Self::Text(text) => Some(text),
             Self::Number(number) => Some(number.to_string()),
             Self::Switch(switch) => Some(switch.to_string()),
-            Self::Texts(_) | Self::Tables(_) | Self::Other => None,
+            Self::Texts(_) | Self::Table(_) | Self::Tables(_) | Self::Other => None,
         }
     }
 

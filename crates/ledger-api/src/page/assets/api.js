@@ -72,15 +72,16 @@ export async function* lines(path, parameters, options) {
 	if (!whole) throw new Problem(502, { code: "cut-off", detail: "the stream was cut off before its end: what is shown is not all" });
 }
 
-// All pages of a list, at most `most` rows. `rows` tells where they are in an answer.
-export async function pages(path, parameters, rows, most, options) {
-	const all = [];
-	let cursor, refused = [];
+// Rows of a list from a cursor on, about `most` of them: a page of an answer can be empty and not the last. `rows` tells
+// where they are in it.
+export async function pages(path, parameters, rows, most) {
+	const all = [], refused = [];
+	let { cursor } = parameters, answer;
 	do {
-		const answer = await ask(path, { ...parameters, cursor, limit: Math.min(1000, most - all.length) }, options);
+		answer = await ask(path, { ...parameters, cursor, limit: Math.min(1000, most - all.length) });
 		all.push(...rows(answer));
-		refused = refused.concat(answer.refused ?? []);
+		refused.push(...(answer.refused ?? []));
 		cursor = answer.nextCursor;
 	} while (cursor && all.length < most);
-	return { rows: all, more: Boolean(cursor), refused };
+	return { rows: all, refused, cursor, answer };
 }

@@ -8,7 +8,6 @@ import { PINNED_BY, STATUS, chip, policyName, problemNote, tag, windowText } fro
 
 const OPENED_UP_TO = 2;
 
-// [name, how it is shown]
 const FACTS = [
 	["Realm", (i) => [chip(i.pinnedRealm), i.pinnedSince && [" since ", when(i.pinnedSince)]]],
 	["Status", (i) => `${STATUS[i.status]}${i.status === "INSTALLED" && !i.enabled ? ", disabled" : ""}`],

@@ -8,7 +8,6 @@ import { RULES, chip } from "./words.js";
 
 const INSTANT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
 
-// Instants in a sentence are shown in the page's zone.
 export function withInstants(text) {
 	return text.split(INSTANT).map((part, at) => (at % 2 ? when(part) : part));
 }
@@ -21,7 +20,7 @@ function partOf({ role, fact }) {
 	return role === "answer" || role === "decision" ? role : "other";
 }
 
-export function sentences(explanation, client, parameters) {
+function sentences(explanation, client, parameters) {
 	const cite = (seq) => link(recordHref(client, seq, parameters), `${seq}`);
 	const cites = (seqs) => seqs.length > 0 && h("span.cites.soft.small", seqs.length > 1 ? " records " : " record ", seqs.map((seq, at) => [at > 0 && ", ", cite(seq)]));
 	const line = ({ text, seqs, appEvents }) => h("li", withInstants(text), cites(seqs), appEvents && h("span.soft.small", ` app event ${appEvents.join(", ")}`));
@@ -31,7 +30,7 @@ export function sentences(explanation, client, parameters) {
 	return [PARTS.map(([name, title]) => part(name).length > 0 && [h("h3", title), list(part(name))]), more("other", "What else is known"), more("passed", "Rules that did not apply")];
 }
 
-export function decisionText(decision) {
+function decisionText(decision) {
 	const moved = decision.moved ? [", away from ", chip(decision.previousRealm), ", where data may still be"] : null;
 	return [chip(decision.expectedRealm ?? decision.pinnedRealm), ` by ${decision.rule}: ${RULES[decision.rule] ?? "see the rules"}`, moved, "."];
 }

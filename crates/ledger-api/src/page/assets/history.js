@@ -9,7 +9,6 @@ const REPAIRS_MOST = 60;
 
 const LETTERS = { override: "O", uninstalled: "U", installed: "I", continued: "L", superseded: "L", "data-located": "D", "product-moved": "P", "subscription-observed": "S" };
 
-// [kind, letter]
 export function kindOf({ record, change }) {
 	const { event: { type }, overtaken } = record;
 	if (change?.anomalies?.length) return ["anomaly", "!"];

@@ -1,22 +1,20 @@
 // Lists: filters and sort in the URL, so that a bookmark keeps them. What a search found is one of them.
 
-import { ask, pages, path } from "./api.js";
+import { pages } from "./api.js";
 import { anomalyText, migrationText } from "./cards.js";
 import { button, field, h, link, note, replace, select } from "./dom.js";
 import { QUARANTINE } from "./quarantine.js";
 import { go, href, keep, tenantHref } from "./route.js";
-import { column, exportButtons, table } from "./table.js";
+import { column, exportButtons, member, table } from "./table.js";
 import { DAY, iso, when } from "./time.js";
 import { RULES, STATUS, chip, freshnessNote, problemNote, windowText } from "./words.js";
 
 const MOST = 1000, DRAWN = 100;
 const NAMES = { CLIENT_KEY: "client key", SITE_HOST: "site", ENTITLEMENT_ID: "entitlement", INSTALLATION_ID: "installation" };
 
-// A column of one member.
-const of = (name, member, shown) => column(name, (row) => row[member], shown && ((row) => shown(row[member])));
 const tenantLink = (key) => link(tenantHref(key), key), short = (instant) => instant && when(instant, true);
-const tenant = of("Client key", "clientKey", tenantLink), app = of("App", "appKey"), since = of("Since", "pinnedSince", short), status = of("Status", "status", (value) => STATUS[value]);
-const realm = of("Realm", "pinnedRealm", chip), product = of("Product", "productRealm", chip), aligned = of("Would be in", "alignedRealm", chip), data = of("Data", "dataRealm", chip);
+const tenant = member("Client key", "clientKey", tenantLink), app = member("App", "appKey"), since = member("Since", "pinnedSince", short), status = member("Status", "status", (value) => STATUS[value]);
+const realm = member("Realm", "pinnedRealm", chip), product = member("Product", "productRealm", chip), aligned = member("Would be in", "alignedRealm", chip), data = member("Data", "dataRealm", chip);
 const windowColumn = column("Window", (row) => row.window?.end ?? "without end", (row) => windowText(row.window));
 const migration = column("Migration", (row) => row.migration && `${row.migration.dueBy} ${row.migration.phase} to ${row.migration.targetRealm}`, (row) => row.migration && migrationText(row.migration));
 const decided = column("Decided by", (row) => row.decision?.rule, (row) => row.decision && h("span", { title: RULES[row.decision.rule] }, row.decision.rule));
@@ -25,7 +23,7 @@ const apps = column("Apps", (row) => row.appKeys.join(", ") || "none");
 const named = (names) => names.map(({ by, value, appKeys }) => [NAMES[by], value, appKeys && `of ${appKeys.join(", ")}`].filter(Boolean).join(" ")).join("; ");
 
 const side = (name, end) => column(name, (row) => row[end].clientKey, ({ [end]: { clientKey, realm, pinnedRealm = realm } }) => [tenantLink(clientKey), " ", pinnedRealm && chip(pinnedRealm)]);
-const links = [app, side("Goes on from", "from"), side("Goes on as", "to")];
+const links = [column("App", (row) => row.appKey ?? row.to.appKey), side("Goes on from", "from"), side("Goes on as", "to")];
 const linkForm = ({ appKey, from, to }) => href(["operate"], { type: "continued", clientKey: to.clientKey, appKey, fromClientKey: from.clientKey, fromAppKey: appKey, fromRealm: from.pinnedRealm });
 const proposal = [...links, column("Silent since", (row) => row.from.lastEvent, (row) => short(row.from.lastEvent)), column("Appeared", (row) => row.to.firstEvent, (row) => short(row.to.firstEvent)),
 	column("What they share", (row) => named(row.shared)), column("Act", () => undefined, (row) => link(linkForm(row), "link them"))];
@@ -95,27 +93,21 @@ function sortRows(rows, list, sort) {
 	return { rows: [...rows].sort(order), sorted: { name: column.name, down } };
 }
 
-export async function counted(name, parameters, most) {
+export async function loaded(name, { sort, ...given }) {
 	const { route, rows, asked } = LISTS[name];
-	return pages(route, { ...parameters, ...asked?.(parameters) }, rows, most);
+	return pages(route, { ...given, ...asked?.(given) }, rows, MOST);
 }
 
 export async function listView(name, parameters) {
 	const list = LISTS[name];
 	if (!list) throw new Error("there is no such list");
-	const { sort, ...given } = parameters;
-	const asked = { ...given, ...list.asked?.(given) };
-	const body = h("div.card"), all = [];
-	let cursor, sorting = sort, drawn = DRAWN, refused = [], answer;
-	// A page can be empty and not the last.
+	const body = h("div.card"), all = [], refused = [];
+	let cursor, sorting = parameters.sort, drawn = DRAWN, answer;
 	const load = async () => {
-		const before = all.length;
-		do {
-			answer = await ask(list.route, { ...asked, cursor, limit: MOST });
-			all.push(...list.rows(answer));
-			refused = refused.concat(answer.refused ?? []);
-			cursor = answer.nextCursor;
-		} while (cursor && all.length === before);
+		const page = await loaded(name, { ...parameters, cursor });
+		all.push(...page.rows);
+		refused.push(...page.refused);
+		({ cursor, answer } = page);
 	};
 	const more = async () => {
 		drawn += DRAWN;
@@ -142,22 +134,16 @@ export async function listView(name, parameters) {
 			list.note?.(answer), (drawn < rows.length || cursor) && h("p", button("Show more", more)));
 	};
 	try {
-		if (list.filters || given.q) {
+		if (list.filters || parameters.q) {
 			await load();
 			draw();
 		}
 	} catch (failed) {
 		if (failed.status === 401) throw failed;
-		replace(body, name === "search" && failed.code === "no-such-route" ? await exactly(given.q) : problemNote(failed));
+		replace(body, problemNote(failed));
 	}
-	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(given) ?? filterForm(name, list, parameters), body];
+	const element = [list.filters && navigation(name), h("h1", list.title), list.about && h("p.soft", list.about), list.form?.(parameters) ?? filterForm(name, list, parameters), body];
 	return { title: list.title, element };
-}
-
-// A build without search: the client key as it is.
-async function exactly(q) {
-	const found = await ask(path`/v1/tenants/${q}`).then(() => true, () => false);
-	return note("", "This build finds whole client keys only. ", found ? tenantLink(q) : `There is no ${q}.`);
 }
 
 function refusedNote(refused) {

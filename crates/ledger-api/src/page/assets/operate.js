@@ -56,7 +56,6 @@ async function refusal() {
 		await ask(path`/v1/commands/${"-"}`, { clientKey: "-" });
 	} catch (failed) {
 		if (failed.code === "scope-missing") return note("warn", "This takes the scope operate, which this token does not have. Ask whoever runs this ledger for one that has.");
-		if (failed.code === "no-such-route") return note("warn", "This build takes no commands: events come from the lifecycle topic alone.");
 		if (failed.code !== "not-found") return problemNote(failed);
 	}
 	return undefined;

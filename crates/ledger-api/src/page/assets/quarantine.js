@@ -4,7 +4,7 @@ import { ask, path } from "./api.js";
 import { fact, h, json, link } from "./dom.js";
 import { href, tenantHref } from "./route.js";
 import { when } from "./time.js";
-import { column } from "./table.js";
+import { column, member } from "./table.js";
 import { freshnessNote, sourceText } from "./words.js";
 
 const nameOf = (item) => `${item.topic}/${item.partition}/${item.seq}`;
@@ -15,11 +15,8 @@ export const QUARANTINE = {
 	about: "Messages that were refused, with the reason. They are in no tenant's history.",
 	columns: [
 		column("Message", nameOf, (item) => link(itemHref(item), nameOf(item))),
-		column("Recorded", (item) => item.recordedAt, (item) => item.recordedAt && when(item.recordedAt, true)),
-		column("Reason", (item) => item.reason),
-		column("Field", (item) => item.path, (item) => h("code", item.path)),
-		column("Expected", (item) => item.detail),
-		column("Key", (item) => item.key, (item) => item.key && link(tenantHref(item.key), item.key)),
+		member("Recorded", "recordedAt", (at) => at && when(at, true)), member("Reason", "reason"), member("Field", "path", (path) => h("code", path)), member("Expected", "detail"),
+		member("Key", "key", (key) => key && link(tenantHref(key), key)),
 	],
 };
 

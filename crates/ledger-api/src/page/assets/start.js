@@ -2,27 +2,27 @@
 
 import { ask } from "./api.js";
 import { card, h, link, replace } from "./dom.js";
-import { counted, searchForm } from "./lists.js";
+import { loaded, searchForm } from "./lists.js";
 import { href } from "./route.js";
 import { table } from "./table.js";
 import { DAY, iso } from "./time.js";
 import { problemNote, tag } from "./words.js";
 
-const SHARDS_MS = 5000, COUNTS_EVERY = 3, MOST = 1000;
+const SHARDS_MS = 5000, COUNTS_EVERY = 3;
 
 // An anomaly has no time of its own: what is counted is by how much each installation's number grew.
 async function anomaliesOfTheWeek() {
-	const [then, now] = await Promise.all([{ at: iso(Date.now() - 7 * DAY) }, {}].map((asked) => counted("anomalies", asked, MOST)));
+	const [then, now] = await Promise.all([{ at: iso(Date.now() - 7 * DAY) }, {}].map((asked) => loaded("anomalies", asked)));
 	const key = ({ clientKey, appKey }) => `${clientKey}\n${appKey}`;
 	const before = new Map(then.rows.map((row) => [key(row), row.anomalyCount]));
 	const grown = now.rows.reduce((sum, row) => sum + Math.max(0, row.anomalyCount - (before.get(key(row)) ?? 0)), 0);
-	return { count: grown, more: now.more || then.more };
+	return { count: grown, more: now.cursor || then.cursor };
 }
 
 async function countOf(name, parameters) {
 	if (name === "anomalies") return anomaliesOfTheWeek();
-	const { rows, more, refused } = await counted(name, parameters, MOST);
-	return { count: rows.length + refused.length, more };
+	const { rows, refused, cursor } = await loaded(name, parameters);
+	return { count: rows.length + refused.length, more: cursor };
 }
 
 const COUNTS = [["installations", "Installations"], ["drift", "Drift"], ["split-brain", "Split brain"], ["windows", "Closing within 7 days", { within: 7 }], ["migrations", "Overdue migrations", { overdue: true }],

@@ -13,6 +13,11 @@ function cellOf(column, row) {
 	return h("td", { class: column.number && "num", "data-name": column.name }, made.length > 0 && h("div", made));
 }
 
+// A column of one member.
+export function member(name, key, shown, more) {
+	return column(name, (row) => row[key], shown && ((row) => shown(row[key])), more);
+}
+
 export function table(columns, rows, { caption, sorted, onSort } = {}) {
 	const head = (column) => {
 		const direction = sorted?.name === column.name ? (sorted.down ? "descending" : "ascending") : undefined;

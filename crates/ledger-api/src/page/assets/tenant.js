@@ -13,7 +13,7 @@ import { changeText, eventTitle, freshnessNote, problemNote, tag } from "./words
 
 const REFRESH_MS = 5000;
 
-const LEGEND = [["I", "install"], ["U", "uninstall"], ["M", "migration"], ["O", "override"], ["!", "anomaly"], ["↺", "late or correcting"], ["P", "product moved"], ["D", "data located"], ["L", "link"], ["S", "subscription"], ["12", "so many records: zoom in"]];
+const LEGEND = "I install, U uninstall, M migration, O override, ! anomaly, ↺ late or correcting, P product moved, D data located, L link, S subscription, 12 so many records: zoom in".split(", ");
 
 class TenantPage {
 	constructor(client, parameters) {
@@ -48,7 +48,7 @@ class TenantPage {
 	}
 
 	element() {
-		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map(([letter, name]) => h("li", h("b", letter), ` ${name}`)),
+		const letters = h("ul.legend", { label: "Letters of the marks" }, LEGEND.map((text) => h("li", h("b", text.split(" ", 1)), text.replace(/^\S+/, ""))),
 			h("li", "hatched: a window in which it would come back"), h("li", "dotted: now"));
 		this.ofLog = [
 			card(["Timeline", this.timeline.controls], this.timeline.element, this.timeline.hint, letters),
@@ -65,15 +65,18 @@ class TenantPage {
 		];
 	}
 
-	// One question at a time; what was moved to meanwhile is asked next.
-	async moved() {
-		this.drawLanes();
+	// Asks first and draws while the answer is on its way.
+	moved() {
 		this.isStale = true;
-		if (this.asking) return;
+		if (!this.asking) this.follow();
+		this.drawLanes();
+	}
+
+	// One question at a time; what was moved to meanwhile is asked next.
+	async follow() {
 		this.asking = true;
-		while (this.isStale) {
+		while (this.isStale && !this.abort.signal.aborted) {
 			this.isStale = false;
-			if (this.abort.signal.aborted) return;
 			keep(this.asOf.parameters());
 			await this.loadState();
 		}

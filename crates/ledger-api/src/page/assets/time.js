@@ -63,12 +63,12 @@ function offset(ms) {
 }
 
 // Wall clock of the zone, as milliseconds as if it were UTC.
-export function wall(ms) {
+function wall(ms) {
 	return Math.floor(ms / 1000) * 1000 + offset(ms);
 }
 
 // The instant at which the zone's wall clock shows this. An hour that is skipped becomes the next one.
-export function fromWall(clock) {
+function fromWall(clock) {
 	let ms = clock;
 	for (let round = 0; round < 2; round++) ms = clock - offset(ms);
 	return ms;

@@ -96,9 +96,12 @@ export class Timeline {
 		for (const lane of lanes) tops.push(tops.at(-1) + TITLE + MARKS + rowsOf(lane).reduce((height, [name]) => height + ROWS[name][0], GAP));
 		while (groups.length > lanes.length) groups.pop().remove();
 		while (groups.length < lanes.length) svg.insertBefore(groups[groups.push(s("g", { role: "group" })) - 1], this.nowLines);
-		const height = tops.at(-1);
-		svg.setAttribute("viewBox", `0 0 ${this.width} ${height}`);
-		svg.setAttribute("height", height);
+		const height = tops.at(-1), box = `0 0 ${this.width} ${height}`;
+		// Setting it lays out every lane anew.
+		if (svg.getAttribute("viewBox") !== box) {
+			svg.setAttribute("viewBox", box);
+			svg.setAttribute("height", height);
+		}
 		this.drawLines(height);
 		for (; this.left > 0 && performance.now() - begun < BUDGET_MS; this.left--) {
 			const at = this.next = ((this.next ?? -1) + 1) % lanes.length;
@@ -298,7 +301,6 @@ export class Timeline {
 	}
 }
 
-// [name, pieces] of the rows of a lane; those of spans only where there are some.
 function rowsOf({ bars, products, migrations, overrides }) {
 	return [["states", bars], ["products", products], ["migrations", migrations], ["overrides", overrides]].filter(([, pieces], at) => at < 2 || pieces.length);
 }

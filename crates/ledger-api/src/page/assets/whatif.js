@@ -3,20 +3,19 @@
 import { lines } from "./api.js";
 import { card, fact, field, h, link, note, progress, replace, s, scrolled } from "./dom.js";
 import { keep, recordHref } from "./route.js";
-import { VirtualTable, column, exportButtons, table } from "./table.js";
+import { VirtualTable, column, exportButtons, member, table } from "./table.js";
 import { when } from "./time.js";
 import { chip, freshnessNote, policyName, policyOf, problemNote } from "./words.js";
 
 const DIFFERENCES_MOST = 20_000;
 const OFFERED = ["descriptor", "off", "days:7", "days:30", "indefinite", "subscription:30"];
 
-const percent = (part, whole) => (whole ? ` (${Math.round((100 * part) / whole)} %)` : "");
 const number = { number: true };
+const share = (name, key) => column(name, (report) => report[key], ({ [key]: part, reinstalls }) => `${part}${reinstalls ? ` (${Math.round((100 * part) / reinstalls)} %)` : ""}`, number);
 const REPORT = [
 	column("Policy", (report) => policyName(report.policy)),
-	column("Reinstalls", (report) => report.reinstalls, undefined, number),
-	column("Kept their realm", (report) => report.persisted, (report) => `${report.persisted}${percent(report.persisted, report.reinstalls)}`, number),
-	column("Moved", (report) => report.moved, (report) => `${report.moved}${percent(report.moved, report.reinstalls)}`, number),
+	member("Reinstalls", "reinstalls", undefined, number),
+	share("Kept their realm", "persisted"), share("Moved", "moved"),
 ];
 
 const days = (count) => (count < 1 ? `${Math.round(count * 24)} h` : `${Math.round(count)} d`);
@@ -41,15 +40,15 @@ function gapsCard({ gaps }) {
 	if (!gaps) return h("p", "There were no reinstalls.");
 	const quantile = (name, value) => [fact(name, `${value.toFixed(1)} days`)];
 	const rows = gaps.bins.map((bin, at) => ({ name: binName(gaps.bins, at), count: bin.count })).filter((row) => row.count > 0);
-	const columns = [column("From uninstall to reinstall", (row) => row.name), column("Reinstalls", (row) => row.count, undefined, number)];
+	const columns = [member("From uninstall to reinstall", "name"), member("Reinstalls", "count", undefined, number)];
 	return card("How long until the reinstall", h("div.cards", scrolled("Histogram", histogram(gaps)), h("dl", quantile("Half within", gaps.p50Days), quantile("90 % within", gaps.p90Days), quantile("99 % within", gaps.p99Days), quantile("Longest", gaps.maxDays))), h("details", h("summary", "The same as a table"), table(columns, rows, { caption: "Gaps" })));
 }
 
 const outcome = ({ pinnedRealm, rule }) => [chip(pinnedRealm), ` ${rule ?? ""}`];
 const DIFFERENCES = [
 	column("Client key", (one) => one.clientKey, (one) => link(recordHref(one.clientKey, one.seq), one.clientKey), { width: "11rem" }),
-	column("App", (one) => one.appKey, undefined, { width: "12.5rem" }),
-	column("When", (one) => one.at, (one) => when(one.at, true), { width: "9.5rem" }),
+	member("App", "appKey", undefined, { width: "12.5rem" }),
+	member("When", "at", (at) => when(at, true), { width: "9.5rem" }),
 	column("Policy", (one) => policyName(one.policy), undefined, { width: "6rem" }),
 	column("What is", (one) => one.actual.pinnedRealm, (one) => outcome(one.actual)),
 	column("What would be", (one) => one.supposed.pinnedRealm, (one) => outcome(one.supposed)),

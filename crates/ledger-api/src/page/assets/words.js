@@ -4,10 +4,10 @@ import { h, note } from "./dom.js";
 import { duration, parse, when } from "./time.js";
 
 // Colours never stand alone: each bar and chip has its letters.
-const REALM_COLOURS = { US: 0, EU: 1, AU: 2, DE: 3, CA: 4, GB: 5, IN: 6, SG: 7, CH: 8, JP: 9, KR: 10, BR: 11, GLOBAL: 12 };
+const REALMS = "US EU AU DE CA GB IN SG CH JP KR BR GLOBAL".split(" ");
 
 export function colour(realm) {
-	if (realm in REALM_COLOURS) return REALM_COLOURS[realm];
+	if (REALMS.includes(realm)) return REALMS.indexOf(realm);
 	let hash = 7;
 	for (const c of realm) hash = (hash * 31 + c.charCodeAt(0)) % 12;
 	return hash;
