@@ -15,10 +15,13 @@ use crate::gateway::GatewayServer;
 use crate::known::ServerInstallations;
 use crate::local::journal_dir;
 use crate::server::{Signals, hooks_listener, listen};
-use crate::{Exit, Failure, telemetry};
+use crate::{Exit, Failure, access_events, telemetry};
 
 /// How often it is checked that everything still runs.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the last lines about access may take to the brokers.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Exit, Failure> {
     let GatewayArgs { data_dir, brokers, listen: address, url, token_file } = args;
@@ -46,6 +49,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
     let journal = Journal::open(&journal_dir(&config), &config.journal)?;
     let server = GatewayServer::start(&config, listener, journal, access, known)?;
     let admin_address = server.serve_admin(admin, Arc::new(move || metrics.render()))?;
+    access_events::start(&config)?;
     let signals = Signals::new(server.runtime())?;
     info!(
         url = %format_args!("http://{}", server.address()),
@@ -61,7 +65,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
         }
     };
     let began = Instant::now();
-    let is_done = server.stop_by(began + config.shutdown_timeout);
+    let is_done = server.stop_by(began + config.shutdown_timeout) & access_events::stop(LAST_LINES);
     let took = began.elapsed();
     if is_done {
         info!(?took, "drained");
