@@ -148,7 +148,9 @@ impl fmt::Display for Cursor {
             CursorPlace::Link(app, client) => {
                 CursorText::Link(self.list, app.as_str().to_owned(), client.as_str().to_owned())
             }
-            CursorPlace::Name(app, number) => CursorText::Name(self.list, app.as_str().to_owned(), *number),
+            CursorPlace::Name(app, number, so_far) => {
+                CursorText::Name(self.list, app.as_str().to_owned(), *number, *so_far)
+            }
         };
         let json = serde_json::to_vec(&written).map_err(|_| fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
