@@ -26,7 +26,7 @@ async function search(words) {
 // Fills the form and asks what it would change; answers the text of the dry run.
 async function dryRun(type, fields) {
   // Choosing draws other fields.
-  const what = page.getByLabel("What", { exact: true });
+  const what = page.locator("select[name=type]");
   if ((await what.inputValue()) !== type) await what.selectOption(type);
   for (const [label, value] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(value);
   await page.getByRole("button", { name: "See what it would change" }).click();

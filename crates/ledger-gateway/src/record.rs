@@ -218,10 +218,9 @@ impl ForgeCall {
         Ok(match named {
             Some("avi:forge:installed:app" | "avi:forge:upgraded:app") => Self::Installed,
             Some("avi:forge:uninstalled:app") => Self::Uninstalled,
-            Some(_) => Self::Other,
             None if event.id.is_some() && event.has_account() => Self::Installed,
             None if event.context_token.is_some() => Self::Uninstalled,
-            None => Self::Other,
+            _ => Self::Other,
         })
     }
 }

@@ -42,7 +42,7 @@ refusals! {
     WrongAudience = 401 "wrong-audience" "the token is for another audience",
     WrongQueryHash = 401 "wrong-query-hash" "the token was signed for another request (qsh)",
     WrongApp = 401 "wrong-app" "the call is about another app",
-    WrongSite = 401 "wrong-site" "the host of baseUrl is not one of gateway.site_hosts",
+    WrongSite = 401 "wrong-site" "the host of the site is none of those that are configured",
     Replayed = 401 "replayed" "the token was used before",
     NoTokenId = 401 "no-token-id" "the token has no id (jti) that would tell a replay",
     BadLabel = 401 "bad-label" "the token names an isolated cloud that is not configured",

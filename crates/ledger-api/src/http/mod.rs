@@ -22,7 +22,7 @@
 //! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, records?, refused?, freshness}` |
 //! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?, freshness}` |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
-//! | `GET /`, `GET /page/{file}` | | the page, where `http.page` is on; it asks the routes above |
+//! | `GET /`, `GET /page/{name}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
 //! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
 //! | `GET /metrics` | | Prometheus text; on the admin listener only ([`serve_admin`](fn@crate::serve_admin)) |

@@ -354,7 +354,7 @@ fn bounds_in_the_document_are_those_of_the_server() {
     let document = server.get("/openapi.json").json();
     let mut bounds = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{clientKey}", "acme").replace("{appKey}", "app");
+        let path = path.replace("{clientKey}", "acme").replace("{appKey}", "app").replace("{id}", "e-1");
         for parameter in operations["get"]["parameters"].as_array().into_iter().flatten() {
             let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
             let refused = |value: String| {

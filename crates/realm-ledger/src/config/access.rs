@@ -67,12 +67,12 @@ impl Members {
     }
 
     /// What need not be there, but has to be right if it is.
-    pub(super) fn optional<T>(
+    pub(super) fn optional<T: Default>(
         &mut self,
         name: &str,
         read: impl FnOnce(GivenValue) -> Option<T>,
-    ) -> Option<Option<T>> {
-        self.given(name).map_or(Some(None), |given| read(given).map(Some))
+    ) -> Option<T> {
+        self.given(name).map_or_else(|| Some(T::default()), read)
     }
 
     fn hash(&mut self) -> Option<[u8; 32]> {

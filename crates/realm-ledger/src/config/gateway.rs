@@ -8,6 +8,7 @@ use ledger_gateway::options::AppOptions;
 
 use super::access::{Members, TableRow, list};
 use super::setting::quoted;
+use super::value::GivenValue;
 
 impl TableRow for AppOptions {
     const EXPECTED: &'static str = "tables with name, app_key, realms and, as the app has them, audiences (its Connect base \
@@ -20,9 +21,9 @@ impl TableRow for AppOptions {
         Some(Self {
             name: members.text("name")?,
             app_key: AppKey::new(members.text("app_key")?).ok()?,
-            forge_app: members.optional("forge_app", |given| given.text())?,
+            forge_app: members.optional("forge_app", |given| given.text().map(Some))?,
             realms: members.given("realms")?.texts()?.iter().map(realm).collect::<Option<_>>()?,
-            audiences: members.optional("audiences", |given| given.texts())?.unwrap_or_default(),
+            audiences: members.optional("audiences", GivenValue::texts)?,
             forward: forward.map(|(name, url)| Some((realm(&name)?, url))).collect::<Option<_>>()?,
             forward_paths: members.table("forward_paths")?,
         })
@@ -49,7 +50,9 @@ impl TableRow for AppOptions {
 impl Members {
     /// A table of texts; empty, if it is not there.
     fn table(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
-        let Some(given) = self.given(name) else { return Some(BTreeMap::new()) };
-        given.table()?.into_iter().map(|(name, value)| Some((name, value.text()?))).collect()
+        let texts = |given: GivenValue| {
+            given.table()?.into_iter().map(|(name, value)| Some((name, value.text()?))).collect()
+        };
+        self.optional(name, texts)
     }
 }

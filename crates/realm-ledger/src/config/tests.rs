@@ -319,7 +319,10 @@ fn apps_of_the_gateway_are_read_and_shown_again() {
     );
     let loaded = load_text(&text).unwrap();
     let app = &loaded.config.gateway.apps[0];
-    assert_eq!(app.realms.iter().map(|realm| realm.as_str()).collect::<Vec<_>>(), ["GLOBAL", "EU"]);
+    assert_eq!(
+        app.realms.iter().map(ledger_core::realm::Realm::as_str).collect::<Vec<_>>(),
+        ["GLOBAL", "EU"]
+    );
     assert_eq!(app.forward.values().collect::<Vec<_>>(), ["https://eu.example.com"]);
     assert_eq!(loaded.config.gateway.hosts["eu.app.example.com"], "roadmap/EU");
     let lines = loaded
