@@ -107,7 +107,7 @@ impl World {
     }
 
     fn copy(&self, hook: &str, authorization: &str, body: &Value) -> Answer {
-        let headers = [("authorization", authorization), ("x-realm-ledger-token", &self.copy_token)];
+        let headers = [("authorization", authorization), ("x-realm-ledger-token", self.copy_token.as_str())];
         self.call("POST", &format!("/hooks/roadmap/EU/{hook}"), &headers, &body.to_string())
     }
 

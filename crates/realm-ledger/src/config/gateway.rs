@@ -50,9 +50,8 @@ impl TableRow for AppOptions {
 impl Members {
     /// A table of texts; empty, if it is not there.
     fn table(&mut self, name: &str) -> Option<BTreeMap<String, String>> {
-        let texts = |given: GivenValue| {
+        self.optional(name, |given| {
             given.table()?.into_iter().map(|(name, value)| Some((name, value.text()?))).collect()
-        };
-        self.optional(name, texts)
+        })
     }
 }
