@@ -233,6 +233,7 @@ pub struct Demo {
 
 /// `import`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Import {
     /// What --format says, plain or as gzip or zstd; - is standard input. native (the default): events, one JSON object a
     /// line; forge-audit-log: the CSV of Forge's developer console; installations: a CSV table of your own
