@@ -21,7 +21,8 @@ const KILLS: usize = 20;
 pub(super) fn mix(seed: u64, events: usize) -> Mix {
     Mix {
         seed,
-        tenants: 200,
+        // So many that their lives end before now.
+        tenants: events / 20,
         events,
         partitions: 3,
         late_percent: 5,
@@ -71,7 +72,7 @@ fn copy_journal(from: &Path, to: &Path) {
 fn kills_while_the_journal_is_read_leave_the_log_of_an_undisturbed_run() {
     let scratch = scratch::directory();
     let [first, killed, calm] = ["first", "killed", "calm"].map(|name| scratch.path().join(name));
-    import(&native_lines(mix(71, 30_000)), &first);
+    import(&native_lines(mix(71, 16_000)), &first);
     for data_dir in [&killed, &calm] {
         copy_journal(&first, data_dir);
     }

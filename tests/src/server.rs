@@ -44,7 +44,8 @@ impl Setup {
     /// A process without Kafka, whose shards have the name of this topic.
     pub fn local(topic: String, data_dir: PathBuf, arguments: &'static [&'static str]) -> Self {
         Self {
-            brokers: String::new(),
+            // Nobody listens there.
+            brokers: "127.0.0.1:1".to_owned(),
             topic,
             group: kafka::unique_name("group"),
             instance: String::new(),

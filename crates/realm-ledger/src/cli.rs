@@ -90,7 +90,7 @@ pub struct Global {
 }
 
 /// How data is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// JSON, one object a line.
     Json,
@@ -246,6 +246,7 @@ pub struct Demo {
 
 /// `import`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Import {
     /// What --format says, plain or as gzip or zstd; - is standard input. native (the default): events, one JSON object a
     /// line; forge-audit-log: the CSV of Forge's developer console; installations: a CSV table of your own

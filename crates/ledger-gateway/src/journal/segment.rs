@@ -137,13 +137,13 @@ fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
             break;
         }
         let is_valid = text.strip_suffix(b"\n").is_some_and(line::is_valid);
-        match is_valid {
-            true if torn == 0 => end = end.behind(read as u64),
-            false if is_last => torn += read as u64,
-            _ => {
-                let Place { line, offset, .. } = end;
-                return Err(JournalError::Damaged { file: path.to_owned(), line, offset });
-            }
+        if is_valid && torn == 0 {
+            end = end.behind(read as u64);
+        } else if is_valid || !is_last {
+            let Place { line, offset, .. } = end;
+            return Err(JournalError::Damaged { file: path.to_owned(), line, offset });
+        } else {
+            torn += read as u64;
         }
     }
     if torn > 0 {

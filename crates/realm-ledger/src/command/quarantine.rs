@@ -213,6 +213,7 @@ fn append_to_journal(
     importing.read_on()?;
     let applied = importing.finish(&journal)?;
     if applied.refused > 0 {
+        evidence::sign_imported(config, &data, &item.shard.topic)?;
         return Err(Failure::new(format!("item {item} was refused again")).hint(LATER));
     }
     let retried = if applied.appended > 0 { Retried::Recorded } else { Retried::Repeated };

@@ -88,7 +88,7 @@ fn of_audit_log(AuditLog { rows, mut skipped, .. }: AuditLog) -> ListEvents {
             skipped.no_event += 1;
             continue;
         };
-        let day = row.time.map_or_else(|| row.day.at(0, 0, 0, 0), |time| time);
+        let day = row.time.unwrap_or_else(|| row.day.at(0, 0, 0, 0));
         let time = Offset::UTC.to_timestamp(day).map(|time| Timestamp::from_millis(time.as_millisecond()));
         let Ok(time) = time else {
             skipped.no_event += 1;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
@@ -22,7 +22,7 @@ fn append_until_killed(dir: &str) {
                 for number in 0_u64.. {
                     let id = format!("{sender}-{round:08}-{number:08}");
                     let appended = journal.append(&event(&id)).await.unwrap();
-                    writeln!(std::io::stdout(), "answered {id} {}", appended.line).unwrap();
+                    println!("answered {id} {}", appended.line);
                 }
             }
         };
