@@ -40,7 +40,7 @@ export class Timeline {
 
 	// `overdue` are the apps whose migration is, comma separated.
 	show(lanes, { all, range, at, now, overdue }) {
-		// Drawing costs, so lanes that are the same are left, until time went on.
+		// Lanes that are the same are left, until time went on.
 		const isSame = lanes === this.lanes && now - this.now < FRESH_MS && overdue === this.overdue && !(at > now);
 		Object.assign(this, { at, overdue });
 		if (isSame) return this.request();
