@@ -72,8 +72,7 @@ export async function* lines(path, parameters, options) {
 	if (!whole) throw new Problem(502, { code: "cut-off", detail: "the stream was cut off before its end: what is shown is not all" });
 }
 
-// Rows of a list from a cursor on, about `most` of them: a page of an answer can be empty and not the last. `rows` tells
-// where they are in it.
+// Rows of a list from a cursor on, about `most`: a page can be empty and not the last.
 export async function pages(path, parameters, rows, most) {
 	const all = [], refused = [];
 	let { cursor } = parameters, answer;

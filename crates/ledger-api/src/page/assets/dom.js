@@ -1,4 +1,4 @@
-// Elements: `h("p.note", {attributes}?, …)` for HTML, `s` for SVG. Text is always text, never markup, so no value of an event can become an element.
+// Elements: `h("p.note", {attributes}?, …)` for HTML, `s` for SVG. Text is never markup: no value of an event becomes an element.
 
 const SVG = "http://www.w3.org/2000/svg";
 

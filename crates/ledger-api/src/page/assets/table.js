@@ -26,7 +26,7 @@ export function table(columns, rows, { caption, sorted, onSort } = {}) {
 		return h("th", { scope: "col", class: column.number && "num", "aria-sort": direction }, name);
 	};
 	const line = (row) => h("tr", columns.map((column) => cellOf(column, row)));
-	return scrolled(`Table: ${caption}`, h(columns.length > 3 ? "table.stack" : "table", h("caption.unseen", caption),
+	return scrolled(`Table: ${caption}`, h(columns.length > 2 ? "table.stack" : "table", h("caption.unseen", caption),
 			h("thead", h("tr", columns.map(head))), h("tbody", rows.map(line))));
 }
 

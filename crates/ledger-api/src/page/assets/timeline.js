@@ -40,7 +40,7 @@ export class Timeline {
 
 	// `overdue` are the apps whose migration is, comma separated.
 	show(lanes, { all, range, at, now, overdue }) {
-		// Drawing costs, so lanes that are the same are left, until time went on.
+		// Lanes that are the same are left, until time went on.
 		const isSame = lanes === this.lanes && now - this.now < FRESH_MS && overdue === this.overdue && !(at > now);
 		Object.assign(this, { at, overdue });
 		if (isSame) return this.request();
@@ -87,7 +87,7 @@ export class Timeline {
 		this.frame ??= requestAnimationFrame(() => this.draw());
 	}
 
-	// As many lanes as fit into a frame, the others in the next: however many there are, the page goes on answering.
+	// As many lanes as fit into a frame, the others in the next: the page goes on answering.
 	draw() {
 		this.frame = undefined;
 		if (!this.width || !this.range) return;
@@ -185,7 +185,7 @@ export class Timeline {
 			run = [];
 		};
 		for (const piece of pieces) {
-			// What goes on is drawn up to now, or to where the view ends if that is in the past.
+			// What goes on is drawn up to now, or to the moment that is seen.
 			const end = piece.to === Infinity ? this.end() : piece.to;
 			if (end < from || piece.from > to) continue;
 			const x = this.x(piece.from), width = this.x(end) - x;
