@@ -133,8 +133,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use ask::{AnswerForm, GRPC};
 pub(crate) use body::read as read_body;
-pub(crate) use commands::Submitted;
 pub use body::read_body_within;
+pub(crate) use commands::Submitted;
 pub(crate) use gate::Caller;
 pub use health::{JournalHealth, ReadJournal, ReadyBounds};
 pub use metric::{describe, report_freshness};

@@ -190,6 +190,16 @@ fn compare_commands(both: &mut Compared<'_>, acme: &ClientKey) {
     }
 }
 
+fn compare_tenant(both: &mut Compared<'_>, client: &ClientKey, as_of: AsOf) {
+    both.one(&InstallationQuery { client: client.clone(), app: app("app"), as_of });
+    both.one(&TenantQuery { client: client.clone(), as_of });
+    both.one(&LogQuery { client: client.clone(), from_seq: Some(2), limit: Some(3), as_of });
+    both.one(&CorrectionsQuery { client: client.clone(), from_position: 0, limit: None, as_of });
+    both.one(&ExplainQuery { client: client.clone(), app: app("app"), as_of });
+    let product_realm = Some(realm("US"));
+    both.one(&PreviewQuery { client: client.clone(), app: app("app"), product_realm, as_of });
+}
+
 #[test]
 fn every_answer_equals_that_of_http() {
     let mut filled = mirror::filled();
@@ -203,13 +213,7 @@ fn every_answer_equals_that_of_http() {
     let recorded = AsOf { known: KnowledgeBound::Recorded(hour(6)), ..now };
     for as_of in [now, past, recorded, AsOf { known: KnowledgeBound::Seq(99), ..now }] {
         for client in [&acme, &split] {
-            both.one(&InstallationQuery { client: client.clone(), app: app("app"), as_of });
-            both.one(&TenantQuery { client: client.clone(), as_of });
-            both.one(&LogQuery { client: client.clone(), from_seq: Some(2), limit: Some(3), as_of });
-            both.one(&CorrectionsQuery { client: client.clone(), from_position: 0, limit: None, as_of });
-            both.one(&ExplainQuery { client: client.clone(), app: app("app"), as_of });
-            let product_realm = Some(realm("US"));
-            both.one(&PreviewQuery { client: client.clone(), app: app("app"), product_realm, as_of });
+            compare_tenant(&mut both, client, as_of);
         }
     }
     both.one(&InstallationsQuery::default());
