@@ -72,7 +72,7 @@ pub(super) fn run(
     ));
     let topic = config.kafka.topics.first().cloned().unwrap_or_default();
     evidence::sign_imported(config, &data, &topic)?;
-    report_unsigned(context, &config)?;
+    report_unsigned(context, config)?;
     if faults > 0 {
         return Err(Failure::new(format!("{faults} line(s) are no events and were not taken"))
             .hint("correct them and import the file again: what is recorded counts once"));

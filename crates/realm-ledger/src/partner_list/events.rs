@@ -81,7 +81,7 @@ pub(crate) fn events(
 }
 
 fn of_audit_log(AuditLog { rows, mut skipped, .. }: AuditLog) -> ListEvents {
-    let mut list = Events::default();
+    let mut list = EventLines::default();
     let mut open: BTreeMap<Key, String> = BTreeMap::new();
     for (key, row) in rows {
         let Some((kind, fields)) = audit_event(&key, &row, &mut open) else {
@@ -197,7 +197,7 @@ impl TableColumns {
 /// In the order of time, as recorded time never goes back.
 fn of_table(mut rows: Vec<TableRow>) -> ListEvents {
     rows.sort_by_key(|row| row.time);
-    let mut list = Events { rows: rows.len() as u64, ..Events::default() };
+    let mut list = EventLines { rows: rows.len() as u64, ..EventLines::default() };
     for TableRow { key, time, realm, others } in rows {
         let mut fields = json!({ "endpointRealm": realm });
         for (name, value) in others {
@@ -211,7 +211,7 @@ fn of_table(mut rows: Vec<TableRow>) -> ListEvents {
 
 /// Events on their way to lines.
 #[derive(Default)]
-struct Events {
+struct EventLines {
     ndjson: Vec<u8>,
     rows: u64,
     events: u64,
@@ -219,7 +219,7 @@ struct Events {
     ids: BTreeMap<(Key, String), u64>,
 }
 
-impl Events {
+impl EventLines {
     fn put(&mut self, form: &str, key: &Key, kind: &str, time: Timestamp, fields: Value) {
         let time = format_instant(time);
         let realms = ["endpointRealm", "realm", "sourceRealm", "targetRealm"];
