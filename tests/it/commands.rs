@@ -49,12 +49,7 @@ fn running_on(cluster: &Cluster, config: &str) -> Running {
 
 impl Running {
     fn post(&self, query: &str, event: &Value) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let url = format!("{}/v1/commands{query}", self.server.url);
-        let request = agent.post(url).header("content-type", "application/json");
-        let mut answer = request.send(event.to_string()).unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap())
+        self.server.post(&format!("/v1/commands{query}"), event)
     }
 
     fn messages(&self) -> usize {

@@ -11,6 +11,7 @@ use ledger_tests::scratch;
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::wait;
 use ledger_tests::workload::{Chance, Mix, native_lines};
+use serde_json::json;
 
 use crate::import::program;
 
@@ -156,4 +157,26 @@ fn server_without_kafka_answers_seals_and_signs_what_its_journal_has() {
         if status == 503 && code == "journal-differs" { Ok(()) } else { Err(ready) }
     });
     assert_eq!(server.get("/v1/installations?limit=1").0, 200, "what is recorded is answered");
+}
+
+#[test]
+fn commands_are_written_to_the_journal_and_recorded_once() {
+    let scratch = scratch::directory();
+    let server = Server::start(&setup(scratch.path().join("data")), &scratch.path().join("log"));
+    server.wait_until_ready(3);
+    let located = json!({"id": "c-1", "type": "data-located", "time": "2026-01-03T00:00:00Z", "clientKey": "acme",
+                         "appKey": "app", "realm": "EU", "actor": "eva", "reason": "moved by hand"});
+    let (status, answer) = server.post("/v1/commands", &located);
+    assert_eq!((status, answer["records"].as_array().map(Vec::len)), (201, Some(1)), "{answer}");
+    assert_eq!(server.post("/v1/commands", &located), (201, answer), "the id names it");
+    let (_, state) = server.get("/v1/tenants/acme/apps/app");
+    assert_eq!(state["installation"]["dataRealm"], "EU", "{state}");
+    let policy = json!({"id": "c-2", "type": "policy-set", "time": "2026-01-03T00:00:00Z", "appKey": "app",
+                        "policy": {"mode": "days", "days": 7}, "actor": "eva", "reason": "longer"});
+    let (status, answer) = server.post("/v1/commands", &policy);
+    assert_eq!(
+        (status, answer["records"].as_array().map(Vec::len)),
+        (201, Some(3)),
+        "one in each shard: {answer}"
+    );
 }

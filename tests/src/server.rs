@@ -177,6 +177,15 @@ impl Server {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Status and JSON of the answer to a body.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let mut answer = request.send(body.to_string()).expect("an answer over HTTP");
+        let text = answer.body_mut().read_to_string().expect("an answer in text");
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
     /// SIGTERM; the program drains and ends with 0.
     pub fn drain(mut self) {
         let status = self.process.terminate(PATIENCE);

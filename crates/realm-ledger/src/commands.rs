@@ -1,4 +1,5 @@
-//! Commands to the lifecycle topics: what the server publishes for those who act on the ledger, by a producer of its own.
+//! Commands: what the server publishes for those who act on the ledger, to the lifecycle topics by a producer of its own, or
+//! to the journal of a ledger without Kafka.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use ledger_api::command::{CommandSink, NotPublished};
 use ledger_core::event::Event;
-use ledger_ingest::decode::{self, Message};
+use ledger_gateway::journal::Journal;
+use ledger_ingest::decode::{self, Message, to_native_json};
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::placing;
 use ledger_ingest::publish::{PublishError, Sender};
 use ledger_record::rejection::{Reason, Rejection};
-use ledger_store::{DataDir, ShardId, with_causes};
+use ledger_store::{DataDir, Partitioner, ShardId, with_causes};
 use tracing::info;
+
+use crate::command::now;
 
 /// How long the brokers may take: the operator waits.
 const BROKERS_WITHIN: Duration = Duration::from_secs(5);
@@ -67,6 +71,37 @@ impl KafkaCommands {
         senders.insert(topic.to_owned(), sender);
         let shard = |partition| ShardId { topic: topic.to_owned(), partition };
         Ok(partitions.into_iter().map(shard).collect())
+    }
+}
+
+/// The journal that is the source of a ledger without Kafka.
+pub(crate) struct JournalCommands {
+    pub(crate) journal: Journal,
+    pub(crate) data: Arc<DataDir>,
+    /// The name that its shards have.
+    pub(crate) topic: String,
+    /// How the journal's reader places keys, where several shards are.
+    pub(crate) partitioner: Partitioner,
+}
+
+impl CommandSink for JournalCommands {
+    fn publish(&self, event: &Event, known: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished> {
+        let not_published = |error: &dyn std::error::Error| NotPublished(with_causes(error));
+        let shards = self.data.shards().map_err(|error| not_published(&error))?;
+        let mut shards: Vec<ShardId> = shards.into_iter().filter(|shard| shard.topic == self.topic).collect();
+        if let Some(client) = event.client() {
+            let partitions = u32::try_from(shards.len()).unwrap_or(u32::MAX);
+            let place = || match partitions {
+                1 => Some(0),
+                several => self.partitioner.partition(client.as_bytes(), several),
+            };
+            let partition = known.map(|known| known.partition).or_else(place);
+            shards.retain(|shard| partition.is_none_or(|partition| partition == shard.partition));
+        }
+        let native = to_native_json(event);
+        self.journal.append_blocking(&native, now()).map_err(|error| not_published(&error))?;
+        info!(id = event.id.as_str(), kind = event.type_name(), "wrote a command to the journal");
+        Ok(shards)
     }
 }
 

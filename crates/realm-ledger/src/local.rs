@@ -32,6 +32,7 @@ use tracing::error;
 
 use crate::Failure;
 use crate::command::now;
+use crate::commands::JournalCommands;
 use crate::config::Config;
 
 /// The name of the journal as a source.
@@ -170,14 +171,27 @@ pub(crate) fn append_ticks(journal: Journal) -> impl FnMut(&[Tick]) -> Result<()
     }
 }
 
+/// Keys are placed as Java's client does unless set otherwise: the journal has no partitions to learn from.
+fn partitioner(config: &Config) -> Partitioner {
+    config.kafka.partitioner.unwrap_or(Partitioner::Murmur2)
+}
+
+fn topic(config: &Config) -> String {
+    config.kafka.topics.first().cloned().unwrap_or_default()
+}
+
+/// Where commands of a ledger without Kafka go.
+pub(crate) fn commands(config: &Config, data: &Arc<DataDir>, journal: &Journal) -> JournalCommands {
+    let (journal, data) = (journal.clone(), Arc::clone(data));
+    JournalCommands { journal, data, topic: topic(config), partitioner: partitioner(config) }
+}
+
 pub(crate) fn import_options(config: &Config, partitions: Option<u32>) -> ImportOptions {
-    // Keys are placed as Java's client does unless set otherwise: the journal has no partitions to learn from.
-    let set = config.kafka.partitioner.or(Some(Partitioner::Murmur2));
     ImportOptions {
         source: SOURCE.to_owned(),
-        topic: config.kafka.topics.first().cloned().unwrap_or_default(),
+        topic: topic(config),
         partitions,
-        placing: Placement { set, kafka: None },
+        placing: Placement { set: Some(partitioner(config)), kafka: None },
         now: now(),
         accept_refusals: true,
     }

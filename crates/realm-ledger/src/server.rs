@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ledger_api::access::Access;
 use ledger_api::backup::MakeBackup;
-use ledger_api::command::Commands;
+use ledger_api::command::{CommandSink, Commands};
 use ledger_api::http::{Api, Tls};
 use ledger_api::ledger::Ledger;
 use ledger_gateway::KnownInstallations;
@@ -209,10 +209,11 @@ impl Server {
             }
             metrics.render()
         });
-        let commands = config
-            .local
-            .is_none()
-            .then(|| Commands { decode: commands::decode, sink: KafkaCommands::new(&config.kafka, &data) });
+        let sink: Arc<dyn CommandSink> = match journal.as_ref().filter(|_| config.local.is_some()) {
+            Some(journal) => Arc::new(local::commands(config, &data, journal)),
+            None => KafkaCommands::new(&config.kafka, &data),
+        };
+        let commands = Some(Commands { decode: commands::decode, sink });
         let api = Api::new(ledger, render, config.http.options.clone());
         let api = api.with_access(Arc::clone(&access)).with_tls(tls);
         let api = api.with_commands(commands).with_journal(journal.clone().map(local::journal_health));

@@ -275,8 +275,10 @@ fn checked(all: Map<String, Json>, options: &IssuerOptions, now: Timestamp) -> R
         Some(Some(from)) if instant(from - leeway) > now => return Err("the token is not good yet"),
         _ => {}
     }
-    match all.get("sub").and_then(Json::as_str) {
-        Some(name) if !is_name(name) => Err("sub of the token is no name of 255 bytes at most"),
+    match all.get("sub") {
+        Some(name) if !name.as_str().is_some_and(is_name) => {
+            Err("sub of the token is no name of 255 bytes at most")
+        }
         _ => Ok(Claims { all, until }),
     }
 }

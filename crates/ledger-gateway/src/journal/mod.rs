@@ -44,7 +44,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
@@ -285,14 +285,24 @@ impl PendingAppend {
 
 const LOCK: &str = "lock";
 
+/// How long the lock is waited for: a writer that is being dropped ends a moment later, and a process that is just being
+/// started has a copy of every open file.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
     let open = File::options().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(|source| JournalError::Io { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(JournalError::Io { path, source }),
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(JournalError::Io { path, source }),
+        }
     }
 }
 

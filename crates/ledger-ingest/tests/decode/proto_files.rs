@@ -36,7 +36,9 @@ fn service_has_every_query() {
             "ListCheckpoints",
             "GetProof",
             "ListQuarantine",
-            "GetQuarantineItem"
+            "GetQuarantineItem",
+            "Submit",
+            "GetCommand"
         ]
     );
 }

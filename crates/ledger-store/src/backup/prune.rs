@@ -23,7 +23,7 @@ pub struct PruneReport {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The generations that do not read, so no blob was removed.
+    /// The generations that were to be kept and do not read, so nothing was removed.
     pub unread: Vec<u64>,
     /// A backup is being written, so no blob was removed.
     pub is_beside_writer: bool,
@@ -50,13 +50,16 @@ pub fn prune(
             Ok(generation) => needed.extend(generation.files().map(|(_, file)| file.sha256)),
             // It may need any of them.
             Err(BackupError::Damaged(damage)) => {
-                tracing::warn!(%damage, "no blob is removed while a generation does not read");
+                tracing::warn!(%damage, "nothing is removed while a generation that is kept does not read");
                 report.unread.push(*number);
             }
             Err(error) => return Err(error),
         }
     }
     kept.clone_into(&mut report.kept);
+    if !report.unread.is_empty() {
+        return Ok(report);
+    }
     let mut step = |done: u64| match progress(done, 0) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(BackupError::Stopped),
@@ -71,7 +74,7 @@ pub fn prune(
         // No generation may come back after a power loss that took its blobs.
         generation::sync(dir)?;
     }
-    if report.is_beside_writer || !report.unread.is_empty() {
+    if report.is_beside_writer {
         return Ok(report);
     }
     remove_unfinished(&dir.join("blobs"))?;

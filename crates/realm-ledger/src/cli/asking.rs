@@ -137,7 +137,7 @@ pub struct DecisionsArgs {
     #[arg(long, value_name = "CURSOR", value_parser = parse::decisions_from)]
     pub from: Option<DecisionsFrom>,
     /// Go on with those to come, also when the server is restarted, until Ctrl-C
-    #[arg(long, requires = "url")]
+    #[arg(long, requires = "url", conflicts_with = "data_dir")]
     pub follow: bool,
     /// Only of this app
     #[arg(long, value_name = "APP_KEY", value_parser = app_key)]
@@ -175,7 +175,7 @@ pub struct LineageArgs {
     #[arg(long, conflicts_with = "confirm")]
     pub export: bool,
     /// Record a link for every line of an exported file; - is standard input
-    #[arg(long, value_name = "FILE", requires_all = ["url", "actor"], conflicts_with_all = ["client_key", "app"])]
+    #[arg(long, value_name = "FILE", requires_all = ["url", "actor"], conflicts_with_all = ["client_key", "app", "data_dir"])]
     pub confirm: Option<PathBuf>,
     /// Who confirms: recorded with the links
     #[arg(long, value_name = "NAME", requires = "confirm")]

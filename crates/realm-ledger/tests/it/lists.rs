@@ -88,7 +88,7 @@ fn journal_takes_events_alone_and_says_which_lines_are_none() {
     let items = world.ask("quarantine list").done();
     let item: Value = serde_json::from_str(items.lines().next().unwrap()).unwrap();
     assert_eq!(
-        (&item["source"], &item["reason"]),
+        (&item["source"]["name"], &item["reason"]),
         (&"import:journal".into(), &"event-id-conflict".into()),
         "{item}"
     );
