@@ -1,4 +1,4 @@
-//! Who may ask, of the whole program: TLS and client certificates by OpenSSL, web tokens by PyJWT, asked by curl and by
+//! Who may ask, of the whole program: TLS and client certificates by OpenSSL, web tokens by `PyJWT`, asked by curl and by
 //! Python's gRPC, with what is logged of it on real Kafka, and no trace of a token anywhere.
 
 use std::collections::BTreeMap;
@@ -319,7 +319,8 @@ fn on_kafka(guarded: &Guarded) -> String {
         })
         .collect();
     let text = |lines: &mut Vec<[Value; 6]>| lines.sort_by_key(|line| format!("{line:?}"));
-    (text(&mut told), text(&mut expected));
+    text(&mut told);
+    text(&mut expected);
     assert_eq!(told, expected);
     ids.sort_unstable();
     ids.dedup();

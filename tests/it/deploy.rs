@@ -16,6 +16,5 @@ fn path(name: &str) -> PathBuf {
 
 /// A file of `deploy/`.
 fn text(name: &str) -> String {
-    let path = path(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    fs::read_to_string(path(name)).unwrap()
 }

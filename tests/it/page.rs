@@ -115,7 +115,7 @@ fn token(name: &str, scopes: &[&str], app: &str) -> (String, String) {
     command.args(["token", "create", name, "--app", app]);
     let output = command.args(scopes.iter().flat_map(|scope| ["--scope", scope])).output().unwrap();
     let written = String::from_utf8(output.stdout).unwrap();
-    let (token, lines) = written.split_once('\n').expect("a token and its lines");
+    let (token, lines) = written.split_once('\n').unwrap();
     (token.to_owned(), lines.to_owned())
 }
 

@@ -21,7 +21,7 @@ use crate::scratch::cache;
 const LOCK: &[u8] = include_bytes!("../gateway/package-lock.json");
 
 /// How long a script may take to say something on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A script that runs, and says where it is to be reached.
 #[derive(Debug)]

@@ -114,7 +114,7 @@ fn room<'s>(shared: &'s GatewayState, parts: &Parts) -> Result<SemaphorePermit<'
     shared.bodies.try_acquire_many(kib).map_err(|_| Refusal::Busy)
 }
 
-impl<'g> Call<'g> {
+impl Call<'_> {
     /// Verifies the call, and makes the events of it.
     async fn plan(&self) -> Result<Plan, Refusal> {
         let token = verify::find(&self.parts.headers, &self.parts.uri)?;

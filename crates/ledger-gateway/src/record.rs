@@ -84,6 +84,7 @@ impl Stamp<'_> {
             endpointrealm: self.realm.as_str(),
             data,
         };
+        #[expect(clippy::disallowed_methods, reason = "no answer: the decoder of events reads it")]
         let value = serde_json::to_vec(&envelope).map_err(|_| Refusal::BadBody)?;
         match decode(&Message { value: Some(&value), ..Message::default() }) {
             Ok(Decoded::Event(Incoming { event, .. })) => Ok(Event { actor: self.actor(actor), ..event }),

@@ -26,7 +26,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 fn decoded(text: &[u8]) -> Result<Event, Rejection> {
     let decoded = decode::decode(&Message { value: Some(text), ..Message::default() })?;
-    Ok(decoded.event().cloned().expect("no tick"))
+    Ok(decoded.event().cloned().unwrap())
 }
 
 fn to_json(value: &impl Serialize) -> Value {

@@ -33,7 +33,7 @@ fn what_ingestion_would_refuse_is_refused_before_it_is_published() {
     }
     assert_eq!(running.post("", &json!([1])).1["code"], "invalid-body");
     assert_eq!(running.post("?dryrun=true", &pin("x", "tenant-1")).1["code"], "unknown-parameter");
-    let (status, problem) = running.server.get("/v1/commands/x?clientKey=a&appKey=b");
+    let (status, problem) = running.server.get("/v1/commands/x");
     assert_eq!((status, &problem["code"]), (400, &"invalid-parameter".into()));
     assert_eq!(running.messages(), before);
     assert_eq!(running.submit(&json!({}), &[]).status.code(), Some(1));

@@ -58,9 +58,18 @@ fn questions_of_the_dashboard_are_some_for_prometheus() {
     let mut rules = "groups:\n  - name: dashboard\n    rules:\n".to_owned();
     for (number, target) in targets.enumerate() {
         let question = target["expr"].as_str().unwrap().replace("$job", ".*").replace("$instance", ".*");
-        rules.push_str(&format!(
-            "      - record: dashboard:question:{number}\n        expr: >\n          {question}\n"
-        ));
+        let number = number.to_string();
+        let parts = [
+            "      - record: dashboard:question:",
+            &number,
+            "
+        expr: >
+          ",
+            &question,
+            "
+",
+        ];
+        rules += &parts.concat();
     }
     check("dashboard.yaml", &rules, ["sum by (", "sum by by ("], promtool);
 }

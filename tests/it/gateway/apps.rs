@@ -67,8 +67,8 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
     let refused = world.by_host("POST", "/enabled", &world.app_signed("POST", "/enabled", "wrong"), &enabled);
     assert!(refused.status >= 400, "the app knows better: {refused:?}");
     assert_eq!(world.recorded_types(), ["installed"]);
-    let taken = world.by_host("POST", "/enabled", &world.app_signed("POST", "/enabled", SECRET), &enabled);
-    assert_eq!(taken.status, 204);
+    let answered = world.by_host("POST", "/enabled", &world.app_signed("POST", "/enabled", SECRET), &enabled);
+    assert_eq!(answered.status, 204);
 
     let step = |step: &str, body: &Value, secret: &str| {
         let path = format!("/migration/{step}");
@@ -79,8 +79,8 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
     let refused = step("schedule", &schedule(13), SECRET);
     assert_eq!((refused.status, &*refused.body), (409, r#"{"errorResponseCode":"E0004"}"#));
     assert!(step("schedule", &schedule(14), "wrong").status >= 400);
-    let taken = step("schedule", &schedule(14), SECRET);
-    assert_eq!((taken.status, &*taken.body), (200, r#"{"done":"schedule"}"#));
+    let scheduled = step("schedule", &schedule(14), SECRET);
+    assert_eq!((scheduled.status, &*scheduled.body), (200, r#"{"done":"schedule"}"#));
     assert_eq!(step("start", &json!({ "migrationId": 14 }), SECRET).status, 200);
     let path = "/migration/status?migrationId=14";
     let status = world.by_host("GET", path, &world.app_signed("GET", path, SECRET), &Value::Null);

@@ -31,8 +31,8 @@ pub(super) fn configuration(at: &Path, connect: &Script, forge: &Script, sha256:
 pub(super) fn hooks_url(log: &Path) -> String {
     wait::for_value(|| {
         let text = std::fs::read_to_string(log).unwrap_or_default();
-        let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let url = lines.filter_map(|line| line["hooks_url"].as_str().map(str::to_owned)).next();
+        let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let url = lines.find_map(|line| line["hooks_url"].as_str().map(str::to_owned));
         url.ok_or(text)
     })
 }

@@ -113,6 +113,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 /// Runs senders while `meanwhile` does what it does.
+#[expect(clippy::print_stdout, reason = "figures for people, shown with --nocapture")]
 fn under_load(token: &str, url: &Arc<Mutex<String>>, meanwhile: impl FnOnce()) -> Sent {
     let stop = AtomicBool::new(false);
     // 200 a second in all.

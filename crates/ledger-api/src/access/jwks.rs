@@ -84,6 +84,11 @@ pub struct KeySet {
     waiting: Semaphore,
 }
 
+fn warn(error: &KeySetError) {
+    let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(%error, reason, "the keys of an issuer stay as they were");
+}
+
 impl KeySet {
     /// The set at a path or a URL. A file has to be there; a URL that does not answer is read again later.
     pub fn new(place: &str) -> Result<Self, KeySetError> {
@@ -96,7 +101,7 @@ impl KeySet {
             waiting: Semaphore::new(JWKS_WAITING_MAX),
         };
         match set.read() {
-            Err(error @ KeySetError::Url { .. }) => set.warn(&error),
+            Err(error @ KeySetError::Url { .. }) => warn(&error),
             read => read?,
         }
         Ok(set)
@@ -137,18 +142,13 @@ impl KeySet {
 
     async fn read_aside(self: &Arc<Self>) {
         let set = Arc::clone(self);
-        let read = move || set.read().unwrap_or_else(|error| set.warn(&error));
+        let read = move || set.read().unwrap_or_else(|error| warn(&error));
         // A panic was reported where it happened; the keys are those from before.
         let _ = tokio::task::spawn_blocking(read).await;
     }
 
     fn is_older_than(&self, age: Duration) -> bool {
         self.last_read().is_none_or(|at| at.elapsed() >= age)
-    }
-
-    fn warn(&self, error: &KeySetError) {
-        let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(%error, reason, "the keys of an issuer stay as they were");
     }
 
     fn last_read(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -97,7 +97,7 @@ impl From<&'static str> for TokenRefused {
 /// The issuers, and what is known of their tokens.
 #[derive(Debug, Default)]
 pub(super) struct Issuers {
-    issuers: Vec<Issuer>,
+    all: Vec<Issuer>,
     rate: Rate,
     known: Mutex<KnownTokens>,
 }
@@ -139,11 +139,11 @@ impl Issuers {
                 .map_err(|source| AccessOptionsError::Keys { issuer: options.issuer.clone(), source })?;
             Ok(Issuer { options: options.clone(), keys: Arc::new(keys) })
         });
-        Ok(Self { issuers: issuers.collect::<Result<_, _>>()?, rate, known: Mutex::default() })
+        Ok(Self { all: issuers.collect::<Result<_, _>>()?, rate, known: Mutex::default() })
     }
 
     pub(super) fn are_none(&self) -> bool {
-        self.issuers.is_empty()
+        self.all.is_empty()
     }
 
     /// Whose token it is.
@@ -155,7 +155,7 @@ impl Issuers {
         let header = decode_header(token).map_err(|_| "the token is not of a kind that is taken here")?;
         let IssuerClaim { iss } = insecure_decode_claims(token).map_err(|_| "the token names no issuer")?;
         let mut last = "the issuer of the token is not named here".into();
-        for (place, Issuer { options, keys }) in self.issuers.iter().enumerate() {
+        for (place, Issuer { options, keys }) in self.all.iter().enumerate() {
             if options.issuer != iss {
                 continue;
             }
@@ -185,7 +185,7 @@ impl Issuers {
 
     /// Reads keys again that were read long ago.
     pub(super) async fn refresh(&self) {
-        for issuer in &self.issuers {
+        for issuer in &self.all {
             issuer.keys.refresh().await;
         }
     }
@@ -197,7 +197,7 @@ impl Issuers {
     fn known_good(&self, hash: &[u8; 32], now: Timestamp) -> Option<Admission> {
         let mut known = self.known();
         let Verified { admission, issuer, readings } = known.verified.get(hash)?;
-        let is_current = self.issuers.get(*issuer).is_some_and(|issuer| issuer.keys.readings() == *readings);
+        let is_current = self.all.get(*issuer).is_some_and(|issuer| issuer.keys.readings() == *readings);
         if is_current && admission.until.is_some_and(|until| now < until) {
             return Some(admission.clone());
         }

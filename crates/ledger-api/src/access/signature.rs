@@ -1,7 +1,7 @@
 //! Signatures of web tokens, checked by ring: `jsonwebtoken` brings no cryptography of its own, and rustls has ring here
 //! already.
 //!
-//! Only RS256 (2048 bits and more), ES256 and EdDSA (Ed25519) are there. There is no HMAC at all, so no public key can be
+//! Only RS256 (2048 bits and more), ES256 and `EdDSA` (Ed25519) are there. There is no HMAC at all, so no public key can be
 //! taken for a shared secret, and nothing that signs. Whoever calls `jsonwebtoken` calls [`check_signatures_here`] before.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -40,10 +40,12 @@ pub fn rsa_key_from_pem(pem: &[u8]) -> Option<DecodingKey> {
 /// `rsaEncryption` of RFC 8017.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());

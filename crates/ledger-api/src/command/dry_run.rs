@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::{Command, CommandError, RecordPlace, find};
 use crate::ledger::{
-    FreshnessJson, InstallationState, Ledger, Located, QueryError, Reading, RefusedTenant, ShardSnapshot,
-    locate, row_serves,
+    FreshnessJson, InstallationState, Ledger, LoadedHistory, Located, QueryError, Reading, RefusedTenant,
+    ShardSnapshot, locate, row_serves,
 };
 use crate::limits::{INDEX_ENTRIES_AT_A_TIME, LIST_MAX};
 use crate::query::shard_of_app;
@@ -132,23 +132,20 @@ impl DryRun {
         at: Timestamp,
     ) -> Result<(), QueryError> {
         let located = locate(&reading.shards, client)?;
-        let (shard, entries_of) = match &located {
-            Some(Located { shard, .. }) => {
-                (Some(*shard), Some(reading.history(shard, client, KnowledgeCut::Open)?))
-            }
-            None => {
-                // One that another process has is no new one.
-                reading.ready()?;
-                let known = event.app().map(|app| shard_of_app(&reading.shards, app)).transpose()?.flatten();
-                (known, None)
-            }
+        let (shard, entries_of) = if let Some(Located { shard, .. }) = &located {
+            (Some(*shard), Some(reading.history(shard, client, KnowledgeCut::Open)?))
+        } else {
+            // One that another process has is no new one.
+            reading.ready()?;
+            let known = event.app().map(|app| shard_of_app(&reading.shards, app)).transpose()?.flatten();
+            (known, None)
         };
         let mut apps = entries_of.as_ref().map(|history| history.apps.clone()).unwrap_or_default();
         if let (Some(app), Some(shard)) = (event.app(), shard) {
             apps.share(app.clone(), reading.timeline(shard, app, KnowledgeCut::Open)?);
         }
-        let mut entries = entries_of.as_ref().map(|history| history.entries()).unwrap_or_default();
-        let mut seq = entries_of.as_ref().map_or(0, |history| history.seq());
+        let mut entries = entries_of.as_ref().map(LoadedHistory::entries).unwrap_or_default();
+        let mut seq = entries_of.as_ref().map_or(0, LoadedHistory::seq);
         let mut before = Side::new(&entries, &apps, seq, at);
         if self.records.is_empty() {
             seq += 1;
@@ -158,7 +155,7 @@ impl DryRun {
         for side in [&mut before, &mut after] {
             reading.ledger.grants.retain_in(&mut side.tenant);
         }
-        self.compare(client, &before, &after, None, at)?;
+        self.compare(client, &before, &after, None, at);
         (self.before, self.after) = (before.states(client, at), after.states(client, at));
         self.freshness = match &located {
             Some(Located { shard, .. }) => vec![reading.freshness_of(shard)?],
@@ -242,7 +239,8 @@ impl DryRun {
             let side = |timeline| Side { tenant: tenant.clone(), apps: only(timeline), seq };
             (side(before), side(after))
         };
-        self.compare(client, &one, &other, Some(app), at)
+        self.compare(client, &one, &other, Some(app), at);
+        Ok(())
     }
 
     /// Notes every installation, or that of one app, that is shown otherwise.
@@ -253,7 +251,7 @@ impl DryRun {
         after: &Side,
         only: Option<&AppKey>,
         at: Timestamp,
-    ) -> Result<(), QueryError> {
+    ) {
         let both = before.tenant.installations.keys().chain(after.tenant.installations.keys());
         let apps: BTreeSet<&AppKey> = both.filter(|app| only.is_none_or(|only| only == *app)).collect();
         for app in apps {
@@ -271,7 +269,6 @@ impl DryRun {
                 });
             }
         }
-        Ok(())
     }
 }
 

@@ -51,6 +51,7 @@ impl Decisions {
 
     /// The same; what is not in memory is read on these threads.
     pub(crate) fn new(ledger: Arc<Ledger>, readers: ReaderThreads, bounds: SubscriptionBounds) -> Self {
+        metric::set_subscriptions(0);
         let ring = Mutex::new(Ring::new(bounds));
         let changes = watch::Sender::new(0);
         Self(Arc::new(Hub { ledger, readers, ring, changes }))

@@ -24,6 +24,7 @@ pub(super) async fn submit(State(api): State<Api>, request: Request) -> Result<R
     };
     let form = AnswerForm::Message(schema().output(method));
     let unwritable = |error| Problem::new(ProblemKind::InvalidBody, format!("the event is no JSON: {error}"));
+    #[expect(clippy::disallowed_methods, reason = "no answer: the decoder of events reads it")]
     let text = serde_json::to_vec(&event).map_err(unwritable)?;
     let write = |api: &Api, submitted: &Submitted| -> Result<Response, Problem> {
         let written = match submitted {

@@ -26,6 +26,7 @@ struct SubmitParameters {
 }
 
 /// What came of a command.
+#[expect(clippy::large_enum_variant, reason = "it is made once, and written at once")]
 pub(crate) enum Submitted {
     /// It was published; what is pending is named.
     Sent(CommandAnswer),

@@ -47,7 +47,7 @@ pub use freshness::{FreshnessJson, HaltedJson, RefusedTenant};
 pub(crate) use freshness::{of_absent, of_failed};
 pub(crate) use merged::{Seqs, records_of};
 pub(crate) use page_bytes::PageBytes;
-pub(crate) use reading::Reading;
+pub(crate) use reading::{LoadedHistory, Reading};
 pub use ready::NotReady;
 pub(crate) use shards::{Located, ShardHandle, ShardSnapshot, Shards, locate, shards_with};
 pub use state::InstallationState;

@@ -181,21 +181,19 @@ impl Paths {
     fn action(&mut self, action: &Action) {
         let Action { name, route, method, access, summary } = *action;
         let method = method.and_then(|method| schema().method(method));
-        let (parameters, body): (Vec<_>, Value) = match method {
-            Some(method) => {
-                let input = schema().input(method);
-                let of_query = input.fields().iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
-                let event = input.fields().iter().find_map(|field| match field.kind {
-                    Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
-                    _ => None,
-                });
-                (of_query.map(|field| parameter(field, &[], false)).collect(), event.unwrap_or_default())
-            }
-            None => {
-                let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
-                let schema = json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
-                (Vec::new(), schema)
-            }
+        let (parameters, body): (Vec<_>, Value) = if let Some(method) = method {
+            let input = schema().input(method);
+            let of_query = input.fields().iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
+            let event = input.fields().iter().find_map(|field| match field.kind {
+                Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
+                _ => None,
+            });
+            (of_query.map(|field| parameter(field, &[], false)).collect(), event.unwrap_or_default())
+        } else {
+            let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
+            let schema =
+                json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
+            (Vec::new(), schema)
         };
         let content = match method {
             Some(method) => json!({ JSON: { "schema": self.schemas.answer(schema().output(method)) } }),

@@ -110,12 +110,19 @@ impl LineageQuery {
                 freshness: Vec::new(),
             };
             let bytes = PageBytes::new(reading.ledger.page_bytes);
-            let last = after.cloned();
-            let mut filled =
-                FilledLineage { reading, asked: self, torn, limit, page, bytes, looked_at: 0, last };
-            let is_cut_off = !(filled.fill_links()? && filled.fill_proposals()?);
-            let next_cursor = filled.last.filter(|_| is_cut_off).map(|after| Cursor { list, after });
-            Ok(LineagePage { next_cursor, ..filled.page })
+            let mut filling = FilledLineage {
+                reading,
+                asked: self,
+                torn,
+                limit,
+                page,
+                bytes,
+                looked_at: 0,
+                last: after.cloned(),
+            };
+            let is_cut_off = !(filling.fill_links()? && filling.fill_proposals()?);
+            let next_cursor = filling.last.filter(|_| is_cut_off).map(|after| Cursor { list, after });
+            Ok(LineagePage { next_cursor, ..filling.page })
         })?;
         Ok(LineagePage { freshness, ..page })
     }

@@ -165,19 +165,19 @@ fn fill(
     limit: usize,
     list: u64,
 ) -> Result<FilledSearch, QueryError> {
-    let mut filled = FilledSearch { tenants: Vec::new(), refused: Vec::new(), next_cursor: None };
-    let (mut bytes, mut last) = (PageBytes::new(reading.ledger.page_bytes), None);
+    let mut so_far = FilledSearch { tenants: Vec::new(), refused: Vec::new(), next_cursor: None };
+    let (mut bytes, mut reached) = (PageBytes::new(reading.ledger.page_bytes), None);
     // One more than the page has tells whether anything follows.
     let candidates = Candidates::find(reading, searched, after, limit + 1)?;
     for (count, (client, index)) in candidates.found.into_iter().enumerate() {
         if count == limit || bytes.is_full() {
-            filled.next_cursor = last.map(|client| Cursor { list, after: CursorPlace::Client(client) });
+            so_far.next_cursor = reached.map(|client| Cursor { list, after: CursorPlace::Client(client) });
             break;
         }
         reading.ledger.in_time()?;
-        last = Some(client.clone());
+        reached = Some(client.clone());
         if let Some(shards) = torn.shards_of(&client) {
-            filled.refused.push(RefusedTenant::from(&TornTenant { client, shards }));
+            so_far.refused.push(RefusedTenant::from(&TornTenant { client, shards }));
             continue;
         }
         let shard = &reading.shards[index];
@@ -189,10 +189,10 @@ fn fill(
             let app_keys = tenant.installations.keys().cloned().collect();
             let found = FoundTenant { client_key: client, app_keys, matches };
             bytes.add(&found);
-            filled.tenants.push(found);
+            so_far.tenants.push(found);
         }
     }
-    Ok(filled)
+    Ok(so_far)
 }
 
 /// The first tenants that may be meant, each with the number of a shard that has it.

@@ -199,9 +199,8 @@ fn every_answer_matches_its_message() {
 fn answers_about_names_and_links_match_their_messages() {
     let mut filled = crate::search::filled();
     let mut met = Met::default();
-    let q = "acme.atlassian.net".to_owned();
-    for limit in [1, 9] {
-        let query = SearchQuery { q: q.clone(), page: Page { cursor: None, limit: Some(limit) } };
+    for (q, limit) in [("acme.atlassian.net", 1), ("acme-torn", 9)] {
+        let query = SearchQuery { q: q.to_owned(), page: Page { cursor: None, limit: Some(limit) } };
         met.meet("SearchResponse", &filled.ledger.put(&query, hour(9)).unwrap());
     }
     for tenant in ["acme-1", "acme-torn"] {

@@ -19,7 +19,8 @@ pub(crate) fn openssl(directory: &Path, line: &str, input: &[u8]) -> Vec<u8> {
     let mut command = Command::new("openssl");
     command.args(line.split(' ')).current_dir(directory);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("openssl is needed: tests/run installs it");
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("openssl is needed, tests/run installs it: {error}"));
     child.stdin.take().unwrap().write_all(input).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));

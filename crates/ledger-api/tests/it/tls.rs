@@ -53,7 +53,11 @@ fn asked(server: &Server, path: &str, authority: &Path, more: &[&str]) -> Result
     command
         .args(["--silent", "--max-time", "20", "--write-out", "\n%{http_version} %{http_code}", "--cacert"])
         .arg(authority);
-    let output = command.args(more).arg(url).output().expect("curl is needed: tests/run installs it");
+    let output = command
+        .args(more)
+        .arg(url)
+        .output()
+        .unwrap_or_else(|error| panic!("curl is needed, tests/run installs it: {error}"));
     if !output.status.success() {
         return Err(output.status.code().unwrap_or_default());
     }
@@ -69,7 +73,8 @@ fn shaken(server: &Server, authority: &Authority, alpn: Option<&str>, sends: &[u
     command.arg(authority.path("ca.pem")).arg("-connect").arg(server.address().to_string());
     command.args(alpn.iter().flat_map(|names| ["-alpn", names]));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("openssl is needed: tests/run installs it");
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("openssl is needed, tests/run installs it: {error}"));
     child.stdin.as_mut().unwrap().write_all(sends).unwrap();
     child
 }

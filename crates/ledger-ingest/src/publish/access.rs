@@ -52,7 +52,7 @@ impl AccessTopic {
         Ok(Self { producer: config.create_with_context(Counting(topic.clone()))?, topic })
     }
 
-    /// Sends a line that is a CloudEvent as JSON; those of one key stay in order. It never waits.
+    /// Sends a line that is a `CloudEvent` as JSON; those of one key stay in order. It never waits.
     pub fn send(&self, key: Option<&str>, line: &[u8]) {
         let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic);
         record = record.payload(line).headers(content_type(CLOUD_EVENT));

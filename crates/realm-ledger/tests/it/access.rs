@@ -92,7 +92,7 @@ fn created_token_is_whole_and_its_lines_have_its_hash() {
         created("support --scope read --scope audit --app a --app b --expires 2030-01-01T00:00:00Z");
     assert!(token.starts_with("rl_") && token.len() == 52, "{token}");
     assert!(!lines.contains(&token));
-    let hash: String = token_hash(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hex::encode(token_hash(&token));
     let expected = format!(
         "[[access.token]]\nname = \"support\"\nsha256 = \"{hash}\"\nscopes = [\"read\", \"audit\"]\napps = [\"a\", \"b\"]\n\
          expires = \"2030-01-01T00:00:00.000Z\"\n"
