@@ -111,7 +111,8 @@ impl Remote {
                 self.authorized(request).call()
             }
             Some(body) => {
-                let request = self.authorized(agent.post(url).header("accept", accept));
+                let request = agent.post(url).header("accept", accept).query_pairs(parameters);
+                let request = self.authorized(request);
                 request.header("content-type", "application/json").send(&body)
             }
         };
