@@ -25,9 +25,9 @@ use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
 use crate::forward::{AppAnswer, Forwarded};
-use crate::gateway::{Answer, GatewayState, HookPlace, Mode, Outcome, now};
+use crate::gateway::{Answer, GatewayState, HookPlace, Mode, Outcome};
 use crate::hook::{Hook, Lifecycle, Phase};
-use crate::journal::AppendError;
+use crate::journal::{AppendError, now};
 use crate::limits::{HOOK_MAX_BYTES, LOOKUP_TIMEOUT};
 use crate::record::{ForgeCall, Stamp, base_url, installation_ari};
 use crate::refusal::Refusal;
@@ -228,7 +228,7 @@ impl Call<'_> {
             return self.forward(base, outcome).await.map(Answer::App);
         }
         let is_step = matches!(self.place.hook, Hook::Migration(_));
-        if is_step && !self.place.hook.is_always_forwarded() && self.is_journal_full() {
+        if is_step && !self.place.hook.is_always_forwarded() && self.shared.journal.status().is_full() {
             self.take_back(plan);
             return Err(Refusal::JournalFull);
         }
@@ -269,11 +269,6 @@ impl Call<'_> {
             code = refusal.code(),
             "a step of a migration went to the app and is not recorded"
         );
-    }
-
-    fn is_journal_full(&self) -> bool {
-        let status = self.shared.journal.status();
-        status.waiting_bytes >= status.max_bytes
     }
 
     async fn forward(&self, base: &str, outcome: &mut Outcome) -> Result<AppAnswer, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,13 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use ledger_api::access::{Access, AccessScope, Credentials, KeySetError, Refusal as AccessRefusal};
 use ledger_core::realm::Realm;
-use ledger_core::time::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::call;
 use crate::forward::{AppAnswer, Forwarder};
 use crate::hook::Hook;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::limits::{HOOKS_AT_A_TIME, LOOKUPS_AT_A_TIME, OPEN_BODIES_KIB};
 use crate::links::KnownInstallations;
 use crate::metric;
@@ -217,13 +216,7 @@ impl GatewayState {
         if tokens.next().is_some() {
             return Err(Refusal::TwoTokens);
         }
-        let mut admitted = self.access.admit(Credentials::Bearer(token), None, now());
-        if let Err(denied) = &admitted
-            && let Some(keys) = denied.stale_keys.clone()
-        {
-            keys.read_again().await;
-            admitted = self.access.admit(Credentials::Bearer(token), None, now());
-        }
+        let admitted = self.access.admit_with_new_keys(Credentials::Bearer(token), None, journal::now).await;
         let principal = admitted.map_err(|denied| match denied.refusal {
             AccessRefusal::RateLimited { .. } => Refusal::CopyLimited,
             _ => Refusal::CopyRefused,
@@ -235,10 +228,4 @@ impl GatewayState {
         principal.check(AccessScope::Hooks).map_err(|_| Refusal::CopyScopeMissing)?;
         Ok(Mode::Copy)
     }
-}
-
-/// The clock of this machine: when a call arrived.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

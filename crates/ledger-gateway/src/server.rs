@@ -1,7 +1,6 @@
 //! The listener of hooks, on threads of its own: an app that is slow to answer takes none from the ledger. Probes and
 //! metrics for a gateway that runs alone.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -10,14 +9,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use ledger_api::http::{RenderMetrics, serve_routes};
+use ledger_api::http::{JournalHealth, RenderMetrics, serve_routes};
 use ledger_api::limits::{ADMIN_CONNECTIONS_MAX, Deadlines};
-use serde_json::json;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::gateway::Gateway;
-use crate::journal::{Journal, JournalStatus};
+use crate::journal::Journal;
 use crate::limits::{CONNECTIONS_MAX, HOOKS_AT_A_TIME, LOOKUPS_AT_A_TIME};
 
 /// Threads that read keys.
@@ -52,7 +51,7 @@ pub async fn serve_admin(
 ) {
     let ready = move || {
         let journal = journal.clone();
-        async move { readiness(&journal.status()) }
+        async move { readiness(journal.status()) }
     };
     let render = move || {
         let metrics = Arc::clone(&metrics);
@@ -65,18 +64,51 @@ pub async fn serve_admin(
     serve_routes(listener, routes, ADMIN_CONNECTIONS_MAX, Deadlines::default(), shutdown).await;
 }
 
+/// The answer of `/readyz`.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    journal: JournalHealth,
+}
+
 /// Ready while it can take a hook. What waits for Kafka is shown, and does not count.
-fn readiness(status: &JournalStatus) -> Response {
-    let JournalStatus { lines, waiting_events, waiting_bytes, max_bytes, oldest, broken, blocked } = status;
-    let is_ready = broken.is_none() && waiting_bytes < max_bytes;
-    let oldest = oldest.map(ledger_record::json::time::format_instant);
-    let journal = json!({
-        "lines": lines, "waitingEvents": waiting_events, "waitingBytes": waiting_bytes, "maxBytes": max_bytes,
-        "oldest": oldest, "broken": broken, "blocked": blocked,
-    });
-    let mut body = json!({ "ready": is_ready, "journal": journal }).to_string();
-    // Writing into a text does not fail.
-    let _ = writeln!(body);
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+fn readiness(journal: JournalHealth) -> Response {
+    let ready = journal.broken.is_none() && !journal.is_full();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // What a journal is is always JSON.
+    let body = ledger_record::json::to_string(&Readiness { ready, journal }).unwrap_or_default() + "\n";
     (status, [("content-type", "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(journal: JournalHealth) -> (u16, String) {
+        let response = readiness(journal);
+        let status = response.status().as_u16();
+        let body = futures_executor::block_on(axum::body::to_bytes(response.into_body(), 1024)).unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[test]
+    fn a_gateway_is_ready_while_its_journal_takes_hooks() {
+        let waiting = JournalHealth {
+            lines: 9,
+            waiting_events: 2,
+            waiting_bytes: 7,
+            max_bytes: 8,
+            ..JournalHealth::default()
+        };
+        let (status, body) =
+            answer(JournalHealth { blocked: Some("no broker".to_owned()), ..waiting.clone() });
+        assert_eq!(status, 200);
+        assert_eq!(
+            body,
+            "{\"ready\":true,\"journal\":{\"lines\":9,\"waitingEvents\":2,\"waitingBytes\":7,\"maxBytes\":8,\
+             \"blocked\":\"no broker\"}}\n"
+        );
+        assert_eq!(answer(JournalHealth { max_bytes: 7, ..waiting.clone() }).0, 503, "full");
+        assert_eq!(answer(JournalHealth { broken: Some("no space".to_owned()), ..waiting }).0, 503);
+    }
 }

@@ -21,6 +21,7 @@
 //! - [`import`]: history from a file.
 //! - [`placing`]: which partition a key belongs in.
 //! - [`retry`]: one event of a refused message, once more.
+//! - [`stopping`]: threads that end when they are asked to.
 //!
 //! A room imports only rooms below it: `consume`, `publish`, `sign` and `topics` use `kafka`, and none of them uses
 //! another.
@@ -42,6 +43,6 @@ pub mod quarantine;
 pub mod redact;
 pub mod retry;
 pub mod sign;
-mod stopping;
+pub mod stopping;
 pub mod text;
 pub mod topics;

@@ -13,7 +13,7 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A thread that looks now and then whether it is to stop.
 #[derive(Debug)]
-pub(crate) struct StoppableThread {
+pub struct StoppableThread {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
     /// What is logged if it panicked.
@@ -21,7 +21,8 @@ pub(crate) struct StoppableThread {
 }
 
 impl StoppableThread {
-    pub(crate) fn start(
+    /// Starts it. `work` returns soon after its flag is set; `on_panic` is logged if it panics.
+    pub fn start(
         name: &str,
         on_panic: &'static str,
         work: impl FnOnce(Arc<AtomicBool>) + Send + 'static,
@@ -33,12 +34,12 @@ impl StoppableThread {
     }
 
     /// Whether it has ended by itself.
-    pub(crate) fn is_finished(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
     /// Asks it to end, and waits for that until the deadline. Returns whether it did.
-    pub(crate) fn stop_by(self, deadline: Instant) -> bool {
+    pub fn stop_by(self, deadline: Instant) -> bool {
         self.stop.store(true, Ordering::Release);
         let Some(ended) = join_until(self.thread, deadline) else { return false };
         if ended.is_err() {
@@ -60,7 +61,7 @@ pub(crate) fn join_until<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<
 }
 
 /// Sleeps, but no longer than until it is to stop.
-pub(crate) fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
+pub fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(20));

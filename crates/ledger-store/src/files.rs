@@ -1,10 +1,12 @@
-//! Files that are replaced whole and for good. In: a path and what writes the bytes. Out: the old file or the new one,
-//! whole, also after a power loss.
+//! Files that are replaced whole and for good, and files that are locks. In: a path and what writes the bytes. Out: the old
+//! file or the new one, whole, also after a power loss.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Replaces a file, or makes it: written beside it, synced, renamed over it. `mode` are the rights of the new file before
 /// the process's mask; secrets take `0o600`. One process replaces a file from one thread at a time.
@@ -63,8 +65,28 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Makes created, renamed and removed names in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// How long a lock is waited for: who gives it up may end a moment later, and a process that is just being started has a
+/// copy of every open file, and with it the lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// Makes a lock file if it is missing, and holds it until the answer is dropped. None: someone else does.
+pub fn lock_file(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

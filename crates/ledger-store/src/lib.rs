@@ -133,7 +133,7 @@ pub use crate::error::{
     AppendError, BindError, Damage, Damaged, HistoryError, OpenError, Poison, ReadError, RebuildError,
     StorageError, WaitError, WriteError, with_causes,
 };
-pub use crate::files::{create_file, replace_file};
+pub use crate::files::{create_file, lock_file, replace_file, sync_dir};
 pub use crate::read::history::{Histories, History, HistoryEvent, KnowledgeBound, KnowledgeCut, entries};
 pub use crate::read::lists::{AlignmentClass, AppsWith, InstallationPage, List};
 pub use crate::read::reader::{PublisherCursor, Reader};

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ledger_core::time::Timestamp;
 use ledger_ingest::publish::AccessTopic;
@@ -24,6 +24,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::Failure;
+use crate::command::now;
 use crate::config::Config;
 
 const TARGET: &str = "access";
@@ -89,11 +90,6 @@ fn cloud_event(id: &str, time: Timestamp, Members(data): Members) -> Value {
         "specversion": "1.0", "id": id, "source": "/realm-ledger/access", "type": "realmledger.access",
         "time": format_instant(time), "datacontenttype": "application/json", "data": data,
     })
-}
-
-fn now() -> Timestamp {
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// The fields of a line.

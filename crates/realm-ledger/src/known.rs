@@ -4,21 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use ledger_api::ledger::Ledger;
-use ledger_api::query::{Cursor, Filter, InstallationsQuery, Page, Question, no_lines};
+use ledger_api::query::{AsOf, Cursor, InstallationQuery, Question, SearchQuery, no_lines};
 use ledger_core::ids::{AppKey, ClientKey, InstallationKey};
 use ledger_core::realm::Realm;
 use ledger_gateway::{KnownInstallation, KnownInstallations, LookupFailed};
 use ledger_record::json;
+use ledger_record::key::NameKind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::ask_error::AskError;
-use crate::backend::{Completeness, Remote};
+use crate::backend::{Completeness, FIRST_PAGE, Remote};
 use crate::command::now;
-
-/// Installations of an app that are looked at, by pages: there is no index by installation id to ask.
-const PAGES_MAX: usize = 100;
-const PAGE: u64 = 1000;
 
 /// The ledger of this process.
 #[derive(Debug)]
@@ -45,15 +42,40 @@ impl fmt::Debug for ServerInstallations {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed {
-    installations: Vec<State>,
+struct Found {
+    tenants: Vec<FoundTenant>,
     next_cursor: Option<Cursor>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct State {
+struct FoundTenant {
     client_key: ClientKey,
+    matches: Vec<Match>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Match {
+    by: String,
+    #[serde(default)]
+    app_keys: Vec<AppKey>,
+}
+
+impl Match {
+    fn is_by_id_of(&self, app: &AppKey) -> bool {
+        self.by == NameKind::InstallationId.as_str() && self.app_keys.contains(app)
+    }
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    installation: State,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
     pinned_realm: Option<Realm>,
     installation_id: Option<String>,
     successor: Option<InstallationKey>,
@@ -94,24 +116,27 @@ impl Asked for Remote {
 }
 
 fn with_id(app: &AppKey, id: &str, asked: &impl Asked) -> Result<Vec<KnownInstallation>, LookupFailed> {
-    let filter = Filter { app: Some(app.clone()), ..Filter::default() };
-    let page = Page { cursor: None, limit: Some(PAGE) };
-    let mut question = InstallationsQuery { filter, page, ..InstallationsQuery::default() };
+    let mut search = SearchQuery { q: id.to_owned(), page: FIRST_PAGE };
     let mut known = Vec::new();
-    for _ in 0..PAGES_MAX {
-        let Listed { installations, next_cursor } = read(asked, &question)?;
-        let with_id = installations.into_iter().filter(|state| state.installation_id.as_deref() == Some(id));
-        known.extend(with_id.map(|state| KnownInstallation {
-            client: state.client_key,
-            realm: state.pinned_realm,
-            successor: state.successor.map(|successor| successor.client),
-        }));
+    loop {
+        let Found { tenants, next_cursor } = read(asked, &search)?;
+        let have_it =
+            tenants.into_iter().filter(|tenant| tenant.matches.iter().any(|by| by.is_by_id_of(app)));
+        for FoundTenant { client_key: client, .. } in have_it {
+            let question =
+                InstallationQuery { client: client.clone(), app: app.clone(), as_of: AsOf::default() };
+            let Shown { installation } = read(asked, &question)?;
+            // A search sees what is dated ahead too.
+            if installation.installation_id.as_deref() == Some(id) {
+                let (realm, successor) = (installation.pinned_realm, installation.successor);
+                known.push(KnownInstallation { client, realm, successor: successor.map(|next| next.client) });
+            }
+        }
         if next_cursor.is_none() {
             return Ok(known);
         }
-        question.page.cursor = next_cursor;
+        search.page.cursor = next_cursor;
     }
-    Err(LookupFailed { reason: format!("{app} has more installations than can be looked at one by one") })
 }
 
 fn read<T: DeserializeOwned>(
@@ -121,4 +146,60 @@ fn read<T: DeserializeOwned>(
     let text = asked.answer(question).map_err(|error| LookupFailed { reason: error.to_string() })?;
     serde_json::from_str(&text)
         .map_err(|error| LookupFailed { reason: format!("the answer cannot be read: {error}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_ingest::import::{ImportOptions, import};
+    use ledger_ingest::placing::Placement;
+    use ledger_ingest::text::Lines;
+    use ledger_record::proof::line::LedgerSecret;
+    use ledger_store::{Catalog, DataDir, Phase, Served, ShardStatus, StoreOptions};
+
+    use super::*;
+
+    #[test]
+    fn an_installation_is_known_by_its_own_id_of_its_own_app() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = LedgerSecret::from_bytes([7; 32]);
+        let data = DataDir::open(scratch.path(), StoreOptions::default(), secret).unwrap();
+        let installed = |day: u32, client: &str, app: &str, more: &str| {
+            format!(
+                r#"{{"id":"{day}","type":"installed","time":"2026-01-{day:02}T00:00:00Z","clientKey":"{client}","appKey":"{app}","endpointRealm":"EU",{more}}}"#
+            )
+        };
+        let lines = [
+            installed(1, "acme", "app", r#""installationId":"ari:1""#),
+            installed(2, "of-another-app", "other", r#""installationId":"ari:1""#),
+            installed(3, "by-entitlement", "app", r#""entitlementId":"ari:1""#),
+            installed(4, "ari:1", "app", r#""installationId":"ari:10""#),
+            installed(5, "before", "app", r#""installationId":"ari:1""#),
+            installed(6, "before", "app", r#""installationId":"ari:2""#),
+            r#"{"id":"7","type":"superseded","time":"2026-01-07T00:00:00Z","clientKey":"acme","appKey":"app","toClientKey":"cloud","evidence":"a ticket"}"#.to_owned(),
+        ];
+        let options = ImportOptions {
+            source: "test".to_owned(),
+            topic: "t".to_owned(),
+            partitions: Some(1),
+            placing: Placement::default(),
+            accept_refusals: false,
+            now: now(),
+        };
+        import(&data, Lines::new(lines.join("\n").as_bytes()), &options).unwrap();
+        let (catalog, shard) = (Catalog::default(), data.shards().unwrap().remove(0));
+        let status = Arc::new(ShardStatus::default());
+        status.update(|now| (now.is_ours, now.phase, now.lag_events) = (true, Phase::Live, Some(0)));
+        catalog.insert(shard.clone(), Served { reader: data.read_shard(&shard).unwrap(), status });
+        let ledger = LedgerInstallations(Arc::new(Ledger::from_catalog(Arc::new(catalog))));
+        let (app, client) = (AppKey::new("app").unwrap(), |key: &str| ClientKey::new(key).unwrap());
+        let known = |id: &str| ledger.with_id(&app, id).unwrap();
+        let acme = KnownInstallation {
+            client: client("acme"),
+            realm: Realm::parse("EU").ok(),
+            successor: Some(client("cloud")),
+        };
+        assert_eq!(known("ari:1"), [acme]);
+        assert_eq!(known("ari:2").into_iter().map(|one| one.client).collect::<Vec<_>>(), [client("before")]);
+        assert_eq!(known("ari:3"), []);
+    }
 }

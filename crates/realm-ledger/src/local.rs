@@ -13,16 +13,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use ledger_api::http::{JournalHealth, ReadJournal};
+use ledger_api::http::ReadJournal;
 use ledger_core::time::Timestamp;
-use ledger_gateway::journal::{AppendError, Journal, JournalReader, JournalStatus, ReadLineError};
+use ledger_gateway::journal::{AppendError, Journal, JournalReader, ReadLineError};
 use ledger_ingest::apply::ApplyCounts;
 use ledger_ingest::import::{GrowingImport, ImportError, ImportOptions};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::publish::{Tick, TickError};
+use ledger_ingest::stopping::StoppableThread;
 use ledger_record::json::time::format_instant;
 use ledger_store::{
     Catalog, DataDir, Halted, Partitioner, Phase, Served, ShardId, ShardStatus, StopCode, replace_file,
@@ -154,11 +155,7 @@ fn sources(data: &DataDir) -> Result<Vec<String>, Failure> {
 
 /// What `/readyz` shows of a journal.
 pub(crate) fn journal_health(journal: Journal) -> ReadJournal {
-    Arc::new(move || {
-        let JournalStatus { lines, waiting_events, waiting_bytes, max_bytes, oldest, broken, blocked } =
-            journal.status();
-        JournalHealth { lines, waiting_events, waiting_bytes, max_bytes, oldest, broken, blocked }
-    })
+    Arc::new(move || journal.status())
 }
 
 /// What ticks are sent with, where the journal is the source: one line is a tick of every shard.
@@ -176,7 +173,7 @@ fn partitioner(config: &Config) -> Partitioner {
     config.kafka.partitioner.unwrap_or(Partitioner::Murmur2)
 }
 
-fn topic(config: &Config) -> String {
+pub(crate) fn topic(config: &Config) -> String {
     config.kafka.topics.first().cloned().unwrap_or_default()
 }
 
@@ -260,10 +257,7 @@ fn from_start(journal: &Journal) -> Result<JournalReader, Failure> {
 
 /// The thread that keeps the shards up with the journal.
 #[derive(Debug)]
-pub(crate) struct LocalIngest {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
+pub(crate) struct LocalIngest(StoppableThread);
 
 impl LocalIngest {
     /// Starts when every shard is open.
@@ -274,23 +268,24 @@ impl LocalIngest {
         catalog: &Arc<Catalog>,
         journal: &Journal,
     ) -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
         let (options, reader) = (import_options(config, partitions), from_start(journal)?);
-        let (data, catalog, to_stop) = (Arc::clone(data), Arc::clone(catalog), Arc::clone(&stop));
+        let (data, catalog) = (Arc::clone(data), Arc::clone(catalog));
         let (opened, is_open) = sync_channel(1);
-        let work = move || {
+        let work = move |stop| {
             let importing = match GrowingImport::open(&data, &options) {
                 Ok(importing) => importing,
                 Err(error) => return drop(opened.send(Err(error))),
             };
             let shards = serve(&importing, &catalog, &options.topic);
             let _ = opened.send(Ok(()));
-            Reading { importing, reader, shards, stop: to_stop }.run();
+            Reading { importing, reader, shards, stop }.run();
         };
         let no_thread = |error| Failure::caused("the journal cannot be read", error);
-        let thread = thread::Builder::new().name("local".to_owned()).spawn(work).map_err(no_thread)?;
+        let on_panic =
+            "the thread that reads the journal panicked; what is in the journal is recorded after a restart";
+        let thread = StoppableThread::start("local", on_panic, work).map_err(no_thread)?;
         match is_open.recv() {
-            Ok(Ok(())) => Ok(Self { stop, thread }),
+            Ok(Ok(())) => Ok(Self(thread)),
             Ok(Err(error)) => Err(LocalError::from(error).into()),
             Err(_) => Err(Failure::new("the thread that reads the journal panicked: report it")),
         }
@@ -298,24 +293,12 @@ impl LocalIngest {
 
     /// Records what is in the journal, then ends, at the latest at the deadline: whether it did.
     pub(crate) fn stop_by(self, deadline: Instant) -> bool {
-        self.stop.store(true, Ordering::Release);
-        while !self.thread.is_finished() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        if self.thread.join().is_err() {
-            error!(
-                "the thread that reads the journal panicked; what is in the journal is recorded after a restart"
-            );
-        }
-        true
+        self.0.stop_by(deadline)
     }
 
     /// Whether it panicked: one that halted its shards waits until it is stopped.
     pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.0.is_finished()
     }
 }
 

@@ -235,6 +235,22 @@ impl Access {
         Err(Denied { principal: Some(admission.principal), ..refusal.into() })
     }
 
+    /// The same, after the keys of an issuer were read again where the one that signed the token is not known.
+    pub async fn admit_with_new_keys(
+        &self,
+        credentials: Credentials<'_>,
+        certificate: Option<&[u8; 32]>,
+        clock: fn() -> Timestamp,
+    ) -> Result<Admission, Denied> {
+        match self.admit(credentials, certificate, clock()) {
+            Err(Denied { stale_keys: Some(keys), .. }) => {
+                keys.read_again().await;
+                self.admit(credentials, certificate, clock())
+            }
+            admitted => admitted,
+        }
+    }
+
     fn owner_of(&self, token: &str, now: Timestamp) -> Result<Admission, Refusal> {
         if !is_whole(token) {
             return Err(bad("the token was cut off or mistyped, as its checksum does not fit"));

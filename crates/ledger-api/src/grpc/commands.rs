@@ -18,10 +18,7 @@ pub(super) async fn submit(State(api): State<Api>, request: Request) -> Result<R
     let mut given = read.map_err(|error| unreadable(&error))?;
     let event = given.remove("event").unwrap_or_else(|| Json::Object(serde_json::Map::new()));
     let dry_run = given.remove("dryRun") == Some(Json::Bool(true));
-    let api = match timeout {
-        Some(timeout) => api.within(timeout),
-        None => api,
-    };
+    let api = api.within(timeout);
     let form = AnswerForm::Message(schema().output(method));
     let unwritable = |error| Problem::new(ProblemKind::InvalidBody, format!("the event is no JSON: {error}"));
     #[expect(clippy::disallowed_methods, reason = "no answer: the decoder of events reads it")]

@@ -147,10 +147,7 @@ async fn answer<Q: Question>(
     let call = Call::read(request).await?;
     let question: Q = call.question(method)?;
     let Call { caller, timeout, until, .. } = call;
-    let api = match timeout {
-        Some(timeout) => api.within(timeout),
-        None => api,
-    };
+    let api = api.within(timeout);
     let form = AnswerForm::Message(schema().output(method));
     let answer = async move |api: Api, query| {
         if method.is_stream {

@@ -185,8 +185,9 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
         return next.run(request).await;
     }
     let (begun, query) = (Instant::now(), name_of(route));
-    let certificate = request.extensions().get::<ClientCertificate>().copied();
-    let (principal, response) = match admission(&api, request.headers(), certificate).await {
+    let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(hash)| hash);
+    let admitted = api.access.admit_with_new_keys(credentials(request.headers()), certificate, api.clock);
+    let (principal, response) = match admitted.await {
         Ok(admission) => {
             let principal = Arc::clone(&admission.principal);
             request.extensions_mut().insert(Caller(Some(admission)));
@@ -196,25 +197,6 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     };
     report(query, principal.as_deref(), &response, begun);
     response
-}
-
-/// Whoever sent the request. The keys of an issuer are read again first, where the one that signed a token is not known.
-async fn admission(
-    api: &Api,
-    headers: &HeaderMap,
-    certificate: Option<ClientCertificate>,
-) -> Result<Admission, Denied> {
-    let admit = || {
-        let certificate = certificate.as_ref().map(|ClientCertificate(hash)| hash);
-        api.access.admit(credentials(headers), certificate, (api.clock)())
-    };
-    match admit() {
-        Err(Denied { stale_keys: Some(keys), .. }) => {
-            keys.read_again().await;
-            admit()
-        }
-        admitted => admitted,
-    }
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {

@@ -45,7 +45,7 @@ impl Default for ReadyBounds {
 pub struct JournalHealth {
     /// Lines that were ever written.
     pub lines: u64,
-    /// Events that are not yet in Kafka, or in the ledger without Kafka.
+    /// Of those, lines that are not yet in Kafka, or in the ledger without Kafka.
     pub waiting_events: u64,
     /// Their bytes, and how many may wait.
     pub waiting_bytes: u64,
@@ -56,6 +56,14 @@ pub struct JournalHealth {
     pub broken: Option<String>,
     /// Why what waits does not go on.
     pub blocked: Option<String>,
+}
+
+impl JournalHealth {
+    /// Whether as much waits as may.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.waiting_bytes >= self.max_bytes
+    }
 }
 
 /// How the journal is now.

@@ -284,13 +284,11 @@ impl Api {
         Self { clock, ..self }
     }
 
-    /// The same interface, for someone who waits no longer than that.
-    pub(crate) fn within(&self, limit: Duration) -> Self {
+    /// The same interface, for someone who waits no longer than that, if they say so.
+    pub(crate) fn within(self, limit: Option<Duration>) -> Self {
+        let Some(limit) = limit else { return self };
         let request_timeout = limit.min(self.options.request_timeout);
-        Self {
-            options: Arc::new(Options { request_timeout, ..Options::clone(&self.options) }),
-            ..self.clone()
-        }
+        Self { options: Arc::new(Options { request_timeout, ..Options::clone(&self.options) }), ..self }
     }
 
     /// A place for who watches health.

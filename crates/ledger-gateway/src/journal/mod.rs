@@ -39,16 +39,18 @@ mod shared;
 mod tests;
 mod writer;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ledger_api::http::JournalHealth;
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_ingest::decode::to_native_json;
+use ledger_store::lock_file;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
@@ -125,25 +127,6 @@ pub enum AppendError {
     /// A write failed, and whether it is on disk is not known. Nothing is taken before the journal is opened anew.
     #[error("the journal cannot be written: {reason}; mend the disk and start the process again")]
     Broken { reason: String },
-}
-
-/// How a journal is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct JournalStatus {
-    /// Lines that were ever written.
-    pub lines: u64,
-    /// Of those, lines that are not taken yet.
-    pub waiting_events: u64,
-    /// Their bytes.
-    pub waiting_bytes: u64,
-    /// How many bytes may wait.
-    pub max_bytes: u64,
-    /// When the first line that waits was recorded.
-    pub oldest: Option<Timestamp>,
-    /// Why nothing is taken any more.
-    pub broken: Option<String>,
-    /// Why what waits does not go on.
-    pub blocked: Option<String>,
 }
 
 /// A journal that is open for writing. Clones are the same journal; the last one that is dropped ends its thread.
@@ -243,7 +226,7 @@ impl Journal {
     }
 
     /// How it is, and how much waits.
-    pub fn status(&self) -> JournalStatus {
+    pub fn status(&self) -> JournalHealth {
         self.0.shared.status()
     }
 
@@ -285,29 +268,17 @@ impl PendingAppend {
 
 const LOCK: &str = "lock";
 
-/// How long the lock is waited for: a writer that is being dropped ends a moment later, and a process that is just being
-/// started has a copy of every open file.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-
-const LOCK_RETRY: Duration = Duration::from_millis(10);
-
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|source| JournalError::Io { path: path.clone(), source })?;
-    let until = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_RETRY),
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(JournalError::Io { path, source }),
-        }
+    match lock_file(&path) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(JournalError::Locked { dir: dir.to_owned() }),
+        Err(source) => Err(JournalError::Io { path, source }),
     }
 }
 
 /// The clock of this machine.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

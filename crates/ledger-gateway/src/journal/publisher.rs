@@ -7,13 +7,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::publish::{PublishError, Sender};
+use ledger_ingest::stopping::{StoppableThread, sleep_unless_stopped};
 use ledger_store::{Partitioner, with_causes};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::journal::{Journal, JournalReader, ReadLineError};
 use crate::limits::LINES_AT_ONCE;
@@ -112,40 +112,27 @@ fn step(
 
 /// Publishes a journal until it is stopped.
 #[derive(Debug)]
-pub struct JournalPublisher {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
+pub struct JournalPublisher(StoppableThread);
 
 impl JournalPublisher {
     /// Starts the thread. A broker that is away delays nothing.
     pub fn start(journal: &Journal, options: &KafkaOptions) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (journal, options, to_stop) = (journal.clone(), options.clone(), Arc::clone(&stop));
-        let thread = thread::Builder::new().name("publish-journal".to_owned());
-        let thread = thread.spawn(move || run(&journal, &options, &to_stop))?;
-        Ok(Self { stop, thread })
+        let (journal, options) = (journal.clone(), options.clone());
+        let on_panic =
+            "the thread that publishes the journal panicked; what waits is published after a restart";
+        let work = move |stop: Arc<AtomicBool>| run(&journal, &options, &stop);
+        StoppableThread::start("publish-journal", on_panic, work).map(Self)
     }
 
     /// Whether it ended by itself, which it never should.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.0.is_finished()
     }
 
     /// Publishes what waits now, then ends, at the latest at the deadline: whether it did. The rest goes on after the next
     /// start.
     pub fn stop_by(self, deadline: Instant) -> bool {
-        self.stop.store(true, Ordering::Release);
-        while !self.thread.is_finished() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        if self.thread.join().is_err() {
-            error!("the thread that publishes the journal panicked; what waits is published after a restart");
-        }
-        true
+        self.0.stop_by(deadline)
     }
 }
 
@@ -184,7 +171,7 @@ fn run(journal: &Journal, options: &KafkaOptions, stop: &AtomicBool) {
                 if is_last {
                     return;
                 }
-                thread::sleep(rest);
+                sleep_unless_stopped(rest, stop);
                 rest = (rest * 2).min(LONGEST_REST);
             }
         }

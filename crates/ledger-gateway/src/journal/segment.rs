@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ledger_store::replace_file;
+use ledger_store::{replace_file, sync_dir};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -119,10 +119,6 @@ pub(super) fn create(dir: &Path, first: u64) -> io::Result<File> {
     let file = File::options().create(true).append(true).open(path_of(dir, first))?;
     sync_dir(dir)?;
     Ok(file)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Reads a segment to its end. A torn tail of the last one is cut off.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ledger_api::http::JournalHealth;
 use tokio::sync::Semaphore;
 
 use crate::journal::segment::{self, Opened, Place};
-use crate::journal::{AppendError, JournalOptions, JournalStatus, line, metric};
+use crate::journal::{AppendError, JournalOptions, line, metric};
 use crate::limits::QUEUED_BYTES;
 
 #[derive(Debug)]
@@ -124,10 +125,10 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).0.end.line > place.line
     }
 
-    pub(super) fn status(&self) -> JournalStatus {
+    pub(super) fn status(&self) -> JournalHealth {
         let (status, taken) = {
             let State { end, taken, waiting_bytes, broken, blocked } = &*self.state();
-            let status = JournalStatus {
+            let status = JournalHealth {
                 lines: end.line - 1,
                 waiting_events: end.line - taken.line,
                 waiting_bytes: *waiting_bytes,
@@ -144,6 +145,6 @@ impl Shared {
         // The first that waits may begin the next segment.
         let head = segment::read_head(&self.dir, taken);
         let head = head.or_else(|_| segment::read_head(&self.dir, Place::start_of(taken.line)));
-        JournalStatus { oldest: head.ok().and_then(|head| line::recorded(&head)), ..status }
+        JournalHealth { oldest: head.ok().and_then(|head| line::recorded(&head)), ..status }
     }
 }

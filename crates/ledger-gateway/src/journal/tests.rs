@@ -70,7 +70,7 @@ fn appended_events_are_read_in_order_also_after_a_restart() {
     let status = journal.status();
     assert_eq!((status.lines, status.waiting_events, status.oldest), (5, 5, Some(first.recorded)));
     reader.mark_published().unwrap();
-    assert_eq!(journal.status(), JournalStatus { lines: 5, max_bytes: 1 << 30, ..JournalStatus::default() });
+    assert_eq!(journal.status(), JournalHealth { lines: 5, max_bytes: 1 << 30, ..JournalHealth::default() });
     append_all(&journal, 5..7);
     drop((journal, reader));
     let journal = open(dir.path());

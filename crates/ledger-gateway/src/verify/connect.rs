@@ -8,18 +8,11 @@ use serde::Deserialize;
 use super::install_keys::InstallKeys;
 use super::{Refusal, qsh, token};
 
-/// What an install token proves.
+/// Whose token it is: proven of an install token; of another, if the app says that it is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InstallToken {
+pub(crate) struct ConnectToken {
     pub(crate) client: ClientKey,
     /// The account that did it.
-    pub(crate) actor: Option<String>,
-}
-
-/// Whose token it is, if the app says that it is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AppToken {
-    pub(crate) client: ClientKey,
     pub(crate) actor: Option<String>,
 }
 
@@ -96,7 +89,7 @@ impl InstallKeys {
         &self,
         token: &str,
         request: SignedRequest<'_>,
-    ) -> Result<InstallToken, Refusal> {
+    ) -> Result<ConnectToken, Refusal> {
         let key = self.find(&token::key_id(token)?).await?;
         let trimmed = request.audiences.iter().map(|url| url.trim_end_matches('/'));
         let audiences: Vec<String> = trimmed.flat_map(|url| [url.to_owned(), format!("{url}/")]).collect();
@@ -107,12 +100,12 @@ impl InstallKeys {
         if !claims.is_for(request) {
             return Err(Refusal::WrongQueryHash);
         }
-        Ok(InstallToken { client: claims.client()?, actor: claims.actor() })
+        Ok(ConnectToken { client: claims.client()?, actor: claims.actor() })
     }
 }
 
 /// Whose token it says it is. Nothing of it is checked here: only the app has the secret.
-pub(crate) fn app_token(token: &str) -> Result<AppToken, Refusal> {
+pub(crate) fn app_token(token: &str) -> Result<ConnectToken, Refusal> {
     #[derive(Deserialize)]
     struct UncheckedIssuer {
         iss: String,
@@ -120,5 +113,5 @@ pub(crate) fn app_token(token: &str) -> Result<AppToken, Refusal> {
     }
     let claims: UncheckedIssuer = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
     let client = ClientKey::new(claims.iss.as_str()).map_err(|_| Refusal::NoTenant)?;
-    Ok(AppToken { client, actor: claims.sub.filter(|actor| !actor.is_empty()) })
+    Ok(ConnectToken { client, actor: claims.sub.filter(|actor| !actor.is_empty()) })
 }

@@ -1,11 +1,9 @@
 //! Makes a generation.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
@@ -21,7 +19,7 @@ use crate::data_dir::DataDir;
 use crate::data_dir::manifest::{Manifest, shard_path};
 use crate::db::database::Database;
 use crate::error::ReadError;
-use crate::files::sync_dir;
+use crate::files::{lock_file, sync_dir};
 use crate::read::reader::Reader;
 use crate::read::snapshot::{ReadTier, Snapshot};
 use crate::source::ShardId;
@@ -139,26 +137,11 @@ pub(super) fn remove_unfinished(dir: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// How long the lock of a directory is waited for: a process that is just being started has a copy of every open file for
-/// a moment, and with it a lock that was given up.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-
-const LOCK_RETRY: Duration = Duration::from_millis(10);
-
 /// Holds a directory for backups until the file is dropped.
 pub(super) fn lock(dir: &Path) -> Result<File, BackupError> {
     let path = dir.join("backup.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(io_failed(&path))?;
-    let until = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_RETRY),
-            Err(TryLockError::WouldBlock) => return Err(BackupError::Busy { path }),
-            Err(TryLockError::Error(source)) => return Err(BackupError::Io { path, source }),
-        }
-    }
+    let locked = lock_file(&path).map_err(io_failed(&path))?;
+    locked.ok_or(BackupError::Busy { path })
 }
 
 fn refuse_inside(dir: &Path, data: &Path) -> Result<(), BackupError> {

@@ -5,7 +5,9 @@ use ledger_record::key::{self, Family};
 use ledger_record::record::{Content, Record, Stream};
 use ledger_record::rows::FirstIds;
 
-use crate::db::database::damaged;
+use rocksdb::ReadOptions;
+
+use crate::db::database::{Database, damaged};
 use crate::error::ReadError;
 use crate::read::snapshot::Snapshot;
 
@@ -25,12 +27,10 @@ impl Snapshot<'_> {
                 return Ok(None);
             }
         }
-        let id_key = key::log::id(event);
-        let Some(reference) = self.database().get(Family::Ids, &id_key, &self.options())? else {
-            return Ok(None);
-        };
-        let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, &id_key, error))?;
-        self.record_of(&stream, seq)
+        match seq_of(self.database(), &key::log::id(event), &self.options())? {
+            Some(seq) => self.record_of(&stream, seq),
+            None => Ok(None),
+        }
     }
 
     fn record_of(&self, stream: &Stream, seq: u64) -> Result<Option<Record>, ReadError> {
@@ -38,9 +38,24 @@ impl Snapshot<'_> {
     }
 }
 
+/// Where the record is in its stream that has a row for the id of its event.
+pub(crate) fn seq_of(
+    database: &Database,
+    id_key: &[u8],
+    options: &ReadOptions,
+) -> Result<Option<u64>, ReadError> {
+    let Some(seq) = database.get(Family::Ids, id_key, options)? else { return Ok(None) };
+    Ok(Some(key::parse_u64(&seq).map_err(|error| damaged(Family::Ids, id_key, error))?))
+}
+
 fn has_id_of(record: &Record, wanted: &Event) -> bool {
     match &record.content {
-        Content::Event { event, .. } => event.id == wanted.id && event.app() == wanted.app(),
+        Content::Event { event, .. } => is_same_id(event, wanted),
         _ => false,
     }
+}
+
+/// Whether two events of a subject have one id. An id counts within its app.
+pub(crate) fn is_same_id(one: &Event, other: &Event) -> bool {
+    one.id == other.id && one.app() == other.app()
 }

@@ -39,8 +39,6 @@ pub enum List {
     OwnDrift,
     /// With a pending migration, by client and app.
     Migrations,
-    /// Of an app, with a predecessor or a successor, by client.
-    Links(AppKey),
     /// Of an app, known by a name of this number, by client. A few may be known by another name of the same number.
     Named(AppKey, u64),
 }
@@ -89,7 +87,6 @@ impl List {
             Self::Anomalous => prefixed(index::anomalous_prefix()),
             Self::OwnDrift => prefixed(index::own_drift_prefix()),
             Self::Migrations => prefixed(index::migrations_prefix()),
-            Self::Links(app) => prefixed(index::links_prefix(Some(app))),
             Self::Named(app, number) => prefixed(index::name_prefix(app, *number)),
         }
     }
@@ -182,32 +179,41 @@ impl<'a> Snapshot<'a> {
             AppsWith::Names => index::names_prefix,
             AppsWith::Links => index::links_prefix,
         };
-        let mut scan = self.database().scan(Family::Index, prefixed(prefix(None)), self.options())?;
-        let mut apps = Vec::new();
-        let mut entry = scan.step()?;
-        while let Some((key, _)) = entry {
-            let (_, app) = installation(decode(key)?);
-            entry = scan.skip_to(&after_prefix(&prefix(Some(&app))))?;
-            apps.push(app);
-        }
-        Ok(apps)
+        self.groups(prefix(None), |entry| {
+            let (_, app) = installation(decode(entry)?);
+            let all = prefix(Some(&app));
+            Ok((app, all))
+        })
     }
 
     /// The classes of alignment that have installations, of one app or of all, in order. One seek for each.
     pub fn alignment_classes(&self, app: Option<&AppKey>) -> Result<Vec<AlignmentClass>, ReadError> {
-        let range = prefixed(index::alignment_prefix(app));
-        let mut scan = self.database().scan(Family::Index, range, self.options())?;
-        let mut classes = Vec::new();
-        let mut entry = scan.step()?;
-        while let Some((key, _)) = entry {
-            let IndexEntry::Alignment { app, pinned, product, .. } = decode(key)? else {
-                return Err(damaged(Family::Index, key, Damage::Misplaced).into());
+        self.groups(index::alignment_prefix(app), |entry| {
+            let IndexEntry::Alignment { app, pinned, product, .. } = decode(entry)? else {
+                return Err(damaged(Family::Index, entry, Damage::Misplaced).into());
             };
             let class = AlignmentClass { app, pinned, product };
-            entry = scan.skip_to(&after_prefix(&class.prefix()))?;
-            classes.push(class);
+            let all = class.prefix();
+            Ok((class, all))
+        })
+    }
+
+    /// What groups of entries there are below a prefix, in order. `group` answers which an entry is of, and what all of
+    /// that begin with. One seek for each.
+    fn groups<T>(
+        &self,
+        below: Vec<u8>,
+        group: impl Fn(&[u8]) -> Result<(T, Vec<u8>), ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        let mut scan = self.database().scan(Family::Index, prefixed(below), self.options())?;
+        let mut groups = Vec::new();
+        let mut entry = scan.step()?;
+        while let Some((key, _)) = entry {
+            let (found, all) = group(key)?;
+            entry = scan.skip_to(&after_prefix(&all))?;
+            groups.push(found);
         }
-        Ok(classes)
+        Ok(groups)
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
+use ledger_api::action::BACKUP;
 use ledger_api::backup::{BackupAnswer, BackupLine, BackupOrder, BackupShard, BytesDone};
 use ledger_api::query::ProblemJson;
 use ledger_record::json;
@@ -104,7 +105,7 @@ fn by_server(
     keep: Option<NonZeroUsize>,
 ) -> Result<BackupAnswer, Failure> {
     let order = json::to_string(&BackupOrder { keep }).map_err(|error| Failure::caused("no order", error))?;
-    let mut response = server.order("/v1/backups", order)?;
+    let mut response = server.order(BACKUP.route, order)?;
     let bar = context.progress_of_bytes("copying");
     for text in BufReader::new(response.body_mut().as_reader()).lines() {
         let text = text.map_err(|source| server.broken(source))?;

@@ -70,8 +70,7 @@ pub(super) fn run(
         "{taken} events in the journal: {} appended ({} late), {} repeated, {} refused",
         applied.appended, applied.late, applied.duplicates, applied.refused
     ));
-    let topic = config.kafka.topics.first().cloned().unwrap_or_default();
-    evidence::sign_imported(config, &data, &topic)?;
+    evidence::sign_imported(config, &data, &local::topic(config))?;
     report_unsigned(context, config)?;
     if faults > 0 {
         return Err(Failure::new(format!("{faults} line(s) are no events and were not taken"))

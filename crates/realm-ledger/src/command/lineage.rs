@@ -4,6 +4,8 @@
 use std::io::Read as _;
 
 use csv::{ReaderBuilder, Writer};
+use ledger_api::action::SUBMIT;
+use ledger_api::ledger::RefusedTenant;
 use ledger_api::query::{LineageQuery, Page, Raw};
 use ledger_record::hash::Hash;
 use serde::{Deserialize, Serialize};
@@ -17,9 +19,6 @@ use crate::backend::{Backend, FIRST_PAGE, Remote};
 use crate::cli;
 use crate::output::{LINEAGE, OutputError, items_at, text_at};
 use crate::{Exit, Failure};
-
-/// Where the server takes commands.
-const COMMANDS: &str = "/v1/commands";
 
 /// A proposal as a line of the file. Confirming needs the keys and the first event; the rest is for the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,39 +60,61 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: cli::LineageArgs) -> Resu
     }
 }
 
-fn list(context: &mut Context<'_, '_>, backend: &Backend, mut query: LineageQuery) -> Result<Exit, Failure> {
-    let (mut common, mut left_out) = (Vec::new(), Vec::new());
+fn list(context: &mut Context<'_, '_>, backend: &Backend, query: LineageQuery) -> Result<Exit, Failure> {
     let mut printer = context.printer(LINEAGE);
-    loop {
-        let page = backend.ask(&query)?;
-        let links = page.links.iter().map(|link| named("link", link));
-        for item in links.chain(page.proposals.iter().map(|proposal| named("proposal", proposal))) {
+    let beside = for_each_page(backend, query, |links, proposals| {
+        let links = links.iter().map(|link| named("link", link));
+        for item in links.chain(proposals.iter().map(|proposal| named("proposal", proposal))) {
             printer.item(&item?)?;
         }
-        common.extend(page.common_names);
-        left_out.extend(page.refused);
+        Ok(())
+    })?;
+    let has_any = printer.finish()?;
+    context.end_list(has_any, "no link is recorded, and none is proposed");
+    beside.report(context)
+}
+
+/// What an answer has beside its links and proposals.
+#[derive(Default)]
+struct Beside {
+    common: Vec<Raw>,
+    left_out: Vec<RefusedTenant>,
+}
+
+impl Beside {
+    fn report(self, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+        for name in self.common.iter().map(|name| value(name)) {
+            let [app, by, value] = ["/appKey", "/by", "/value"].map(|at| text_at(&name, at));
+            context
+                .report(&format!("nothing is proposed by {by} {value}: too many tenants of {app} have it"));
+        }
+        check_left_out(context, self.left_out)
+    }
+}
+
+/// Asks for page after page, and hands on the links and the proposals of each.
+fn for_each_page(
+    backend: &Backend,
+    mut query: LineageQuery,
+    mut take: impl FnMut(&[Raw], &[Raw]) -> Result<(), OutputError>,
+) -> Result<Beside, Failure> {
+    let mut beside = Beside::default();
+    loop {
+        let page = backend.ask(&query)?;
+        take(&page.links, &page.proposals)?;
+        beside.common.extend(page.common_names);
+        beside.left_out.extend(page.refused);
         if page.next_cursor.is_none() {
-            break;
+            return Ok(beside);
         }
         query.page = Page { cursor: page.next_cursor, ..FIRST_PAGE };
     }
-    let has_any = printer.finish()?;
-    context.end_list(has_any, "no link is recorded, and none is proposed");
-    report_common(context, &common);
-    check_left_out(context, left_out)
 }
 
 /// A link or a proposal, told apart by a name.
 fn named(name: &str, item: &Raw) -> Result<Raw, OutputError> {
     let text = format!("{{\"{name}\":{}}}", item.get());
     RawValue::from_string(text).map_err(|error| OutputError(error.into()))
-}
-
-fn report_common(context: &mut Context<'_, '_>, common: &[Raw]) {
-    for name in common.iter().map(|name| value(name)) {
-        let [app, by, value] = ["/appKey", "/by", "/value"].map(|at| text_at(&name, at));
-        context.report(&format!("nothing is proposed by {by} {value}: too many tenants of {app} have it"));
-    }
 }
 
 fn value(item: &RawValue) -> Value {
@@ -104,27 +125,16 @@ fn value(item: &RawValue) -> Value {
 fn export_proposals(
     context: &mut Context<'_, '_>,
     backend: &Backend,
-    mut query: LineageQuery,
+    query: LineageQuery,
 ) -> Result<Exit, Failure> {
-    let (mut common, mut left_out) = (Vec::new(), Vec::new());
     let mut out = Writer::from_writer(&mut context.env.output);
-    let unwritten = |error: csv::Error| OutputError(error.into());
-    loop {
-        let page = backend.ask(&query)?;
-        for proposal in &page.proposals {
-            out.serialize(ProposalRow::from_proposal(&value(proposal))).map_err(unwritten)?;
-        }
-        common.extend(page.common_names);
-        left_out.extend(page.refused);
-        if page.next_cursor.is_none() {
-            break;
-        }
-        query.page = Page { cursor: page.next_cursor, ..FIRST_PAGE };
-    }
+    let beside = for_each_page(backend, query, |_, proposals| {
+        let mut rows = proposals.iter().map(|proposal| ProposalRow::from_proposal(&value(proposal)));
+        rows.try_for_each(|row| out.serialize(row)).map_err(|error| OutputError(error.into()))
+    })?;
     out.flush().map_err(OutputError)?;
     drop(out);
-    report_common(context, &common);
-    check_left_out(context, left_out)
+    beside.report(context)
 }
 
 impl ProposalRow {
@@ -215,7 +225,7 @@ fn confirm_proposals(
 
 /// Publishes an event. Answers its id if the server has not recorded it yet.
 fn submit(server: &Remote, event: &Value) -> Result<Option<String>, AskError> {
-    let mut response = server.order(COMMANDS, event.to_string())?;
+    let mut response = server.order(SUBMIT.route, event.to_string())?;
     let is_pending = response.status() == ureq::http::StatusCode::ACCEPTED;
     let mut text = String::new();
     let read = response.body_mut().as_reader().read_to_string(&mut text);

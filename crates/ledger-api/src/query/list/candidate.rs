@@ -142,7 +142,6 @@ fn key_after(list: &List, after: &CursorPlace) -> Option<Vec<u8>> {
         (List::Anomalous, _) => (None, Entry::Anomalous { client, app: app.clone() }),
         (List::OwnDrift, _) => (None, Entry::OwnDrift { client, app: app.clone() }),
         (List::Migrations, _) => (None, Entry::Migration { client, app: app.clone() }),
-        (List::Links(of), _) => (Some(of), Entry::Link { app: of.clone(), client }),
         (List::Named(of, number), _) => (Some(of), Entry::Name { app: of.clone(), number: *number, client }),
         (List::Windows { .. }, CursorPlace::Window(end, ..)) => {
             (None, Entry::WindowEnd { end: *end, client, app: app.clone() })

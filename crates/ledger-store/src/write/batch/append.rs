@@ -19,6 +19,7 @@ use rocksdb::ReadOptions;
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
 use crate::error::{AppendError, Damage, ReadError};
+use crate::read::ids::{is_same_id, seq_of};
 use crate::write::batch::working_set::TenantEntry;
 use crate::write::batch::{AppendResult, Batch, FutureLimit, IncomingEvent, Pending, after, within_lines};
 
@@ -206,7 +207,7 @@ impl Batch<'_> {
             let (seq, suspects) = (row.seq, row.first_ids.suspects(event).collect::<Vec<u64>>());
             for suspect in suspects {
                 let original = self.original(client, stream, suspect)?;
-                if original.logged.event.id == event.id && original.logged.event.app() == event.app() {
+                if is_same_id(&original.logged.event, event) {
                     return Ok(Some(original));
                 }
             }
@@ -225,11 +226,8 @@ impl Batch<'_> {
             return Ok(Some(Original::from_pending(stream, pending)?));
         }
         let database = &self.shard.open.database;
-        let Some(reference) = database.get(Family::Ids, id_key, &ReadOptions::default())? else {
-            return Ok(None);
-        };
-        let seq = key::parse_u64(&reference).map_err(|error| damaged(Family::Ids, id_key, error))?;
-        Ok(Some(Original::stored(stream, seq, database)?))
+        let seq = seq_of(database, id_key, &ReadOptions::default())?;
+        Ok(seq.map(|seq| Original::stored(stream, seq, database)).transpose()?)
     }
 
     /// A record of a tenant.
