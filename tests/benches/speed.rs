@@ -2,7 +2,7 @@
 //! the same bytes on the same machine.
 //!
 //! ```text
-//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [subscribers] [events=300000] [pairs=3]
+//! cargo bench -p ledger-tests --bench speed -- [ingest] [replay] [query] [past] [signing] [stuck] [subscribers] [events=300000] [pairs=3]
 //! cargo bench -p ledger-tests --bench speed -- ledger=DIR [pairs=3]
 //! ```
 //!
@@ -14,9 +14,11 @@
 //! - `replay`: the log into the fold, against the log read and decoded. `ledger=DIR` does that, and nothing else, with
 //!   partition 0 of `realm.lifecycle` in a data directory that is there: one that was imported with
 //!   `REALM_LEDGER_SECRET` = 32 bytes of 7, in base64, for more events than fit into a topic of a test.
-//! - `query`: one installation, in this process and over HTTP against a route that answers nothing.
+//! - `query`: one installation, in this process, and over HTTP and gRPC against an echo of the same message.
 //! - `past`: a tenant of 10 and one of 100,000 records, in the past and explained; alone it needs no broker.
-//! - `subscribers`: ingestion beside 1,000 subscribers of decisions, against ingestion alone; only if it is named.
+//! - `subscribers`: ingestion beside 1,000 subscribers of decisions and 500 questions a second, against ingestion with the
+//!   questions alone; only if it is named.
+//! - `stuck`: questions beside clients that neither read nor send, against questions alone.
 //! - `signing`: from an event to the signed checkpoint that has it.
 //!
 //! `cargo bench -p ledger-store --bench append` measures the writes alone.
@@ -25,6 +27,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what cannot be measured ends the program")]
 
 mod speed {
+    pub(super) mod asking;
+    pub(super) mod echo;
     pub(super) mod hashing;
     pub(super) mod ingest;
     pub(super) mod measure;
@@ -32,14 +36,17 @@ mod speed {
     pub(super) mod query;
     pub(super) mod replay;
     pub(super) mod signing;
+    pub(super) mod stuck;
     pub(super) mod subscribers;
 }
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ledger_tests::kafka::{self, Broker};
-use ledger_tests::workload::{Mix, stream};
-use speed::{ingest, measure, past, query, replay, signing, subscribers};
+use ledger_tests::workload::{Fate, Mix, stream};
+use speed::{ingest, measure, past, query, replay, signing, stuck, subscribers};
 
 /// As in the program.
 #[global_allocator]
@@ -93,19 +100,19 @@ fn main() {
     }
     if plan.parts.iter().any(|part| part == "subscribers") {
         let topic = kafka::unique_name("speed");
-        let messages = produce(&broker, &topic, plan.events, 6);
+        let (messages, clients) = produce(&broker, &topic, plan.events, 6);
         println!("\n{messages} messages, 6 partitions, {} pairs", plan.pairs);
         let source = ingest::Source { cluster: broker.cluster(), topic: &topic, partitions: 6, messages };
-        subscribers::run(&source, dir.path(), plan.pairs);
+        subscribers::run(&source, &Arc::new(clients), dir.path(), plan.pairs);
     }
-    // Replay and queries use the ledger of the last run with one partition.
+    // What reads uses the ledger of the last run with one partition.
     for partitions in [6, 1] {
-        let wanted = ["ingest", "replay", "query"].into_iter().any(|part| plan.wants(part));
+        let wanted = ["ingest", "replay", "query", "stuck"].into_iter().any(|part| plan.wants(part));
         if !wanted || partitions > 1 && !plan.wants("ingest") {
             continue;
         }
         let topic = kafka::unique_name("speed");
-        let messages = produce(&broker, &topic, plan.events, partitions);
+        let (messages, _) = produce(&broker, &topic, plan.events, partitions);
         println!("\n{messages} messages, {partitions} partitions, {} pairs", plan.pairs);
         let source = ingest::Source { cluster: broker.cluster(), topic: &topic, partitions, messages };
         let pairs = if plan.wants("ingest") { plan.pairs } else { 1 };
@@ -118,13 +125,16 @@ fn main() {
             if plan.wants("query") {
                 query::run(&left, &topic, plan.pairs);
             }
+            if plan.wants("stuck") {
+                stuck::run(&left, &topic, plan.pairs);
+            }
         }
     }
     println!("\n{}", measure::machine());
 }
 
-/// Fills a topic; returns the number of messages.
-fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> usize {
+/// Fills a topic; returns the number of messages, and the tenants.
+fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> (usize, Vec<String>) {
     let settings = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
     broker.cluster().create_topic(topic, partitions, &settings);
     let sent = stream(Mix {
@@ -138,9 +148,16 @@ fn produce(broker: &Broker, topic: &str, events: usize, partitions: i32) -> usiz
         malformed_per_mille: 0,
         late_app_events: false,
     });
+    let clients: BTreeSet<String> = sent
+        .iter()
+        .filter_map(|sent| match &sent.fate {
+            Fate::Appended(event) => event.client().map(ToString::to_string),
+            Fate::Duplicate | Fate::Refused(..) => None,
+        })
+        .collect();
     let messages: Vec<_> = sent.into_iter().map(|sent| sent.message).collect();
     for some in messages.chunks(50_000) {
         broker.cluster().produce(topic, some);
     }
-    messages.len()
+    (messages.len(), clients.into_iter().collect())
 }

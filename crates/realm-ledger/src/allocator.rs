@@ -15,7 +15,7 @@ use mimalloc as _;
 use crate::background::Background;
 
 /// What free pages of a partition's threads may wait for: the next batch takes them again, and they need not be cleared.
-const KEPT_FOR: Duration = Duration::from_millis(100);
+const KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// From so much memory a partition on there is room for pages that wait: they take some megabytes of it.
 const AMPLE_PARTITION_BYTES: usize = 48 << 20;

@@ -1,7 +1,8 @@
-//! Ingestion at full speed beside subscribers of decisions: what they take of its rate, and of memory.
+//! Ingestion at full speed beside subscribers of decisions, and 500 questions a second: what the subscribers take of its
+//! rate and of memory, and how long answers take.
 //!
-//! The subscribers are clients over HTTP in this process, so their share of the processors and some of the memory is
-//! theirs. They begin at the first record, as ingestion does.
+//! The clients are in this process, so their share of the processors and some of the memory is theirs. The subscribers
+//! begin at the first record, as ingestion does; a question about a tenant that has not come yet is answered `not-ready`.
 
 use std::fs;
 use std::path::Path;
@@ -17,8 +18,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
+use super::asking::{Answers, Asking};
 use super::ingest::{Source, ingest};
-use super::measure::{Took, report, tell_ratio};
+use super::measure::{Took, median, report, tell_ratio};
 
 /// How many of which filter.
 type Crowd = &'static [(usize, &'static str)];
@@ -30,21 +32,28 @@ const CROWDS: [(&str, Crowd); 4] = [
     ("990 of what is rare, 10 of everything", &[(990, "&rule=REALM_WITHDRAWN"), (10, "")]),
 ];
 
-pub(crate) fn run(source: &Source<'_>, dir: &Path, pairs: usize) {
+pub(crate) fn run(source: &Source<'_>, clients: &Arc<Vec<String>>, dir: &Path, pairs: usize) {
     let ledger = dir.join("subscribed");
     let mut all: Vec<Vec<Took>> = vec![Vec::new(); CROWDS.len()];
+    let mut all_p99 = vec![Vec::new(); CROWDS.len()];
     for pair in 0..pairs {
-        for ((name, crowd), took) in CROWDS.iter().zip(&mut all) {
+        for (((name, crowd), took), p99) in CROWDS.iter().zip(&mut all).zip(&mut all_p99) {
             let (this, subscribers) =
-                ingest(source, &ledger, false, |catalog| Subscribers::start(catalog, crowd));
+                ingest(source, &ledger, false, |catalog| Subscribers::start(catalog, crowd, clients));
             took.push(this);
-            println!("  {pair} {name:<40} {}", subscribers.stop());
+            let (told, mut answers) = subscribers.stop();
+            println!("  {pair} {name:<40} {told}");
+            println!("  {:<42} {}", "", answers.told());
+            p99.push(answers.p99());
         }
     }
     let none = all.first().cloned().unwrap_or_default();
-    for ((name, _), took) in CROWDS.iter().zip(&all) {
+    let p99_of = |of: &[f64]| median(of.iter().copied());
+    let none_p99 = all_p99.first().map_or(f64::NAN, |none| p99_of(none));
+    for (((name, _), took), p99) in CROWDS.iter().zip(&all).zip(&all_p99) {
         report(name, source.messages, took);
         tell_ratio(&format!("{name} / none"), took, &none);
+        println!("  {:<44} {:>10.2}", format!("{name} / none, p99 of answers"), p99_of(p99) / none_p99);
     }
 }
 
@@ -54,10 +63,11 @@ struct Subscribers {
     bytes: Arc<AtomicU64>,
     slow: Arc<AtomicU64>,
     before: u64,
+    asking: Asking,
 }
 
 impl Subscribers {
-    fn start(catalog: &Arc<Catalog>, crowd: Crowd) -> Self {
+    fn start(catalog: &Arc<Catalog>, crowd: Crowd, clients: &Arc<Vec<String>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let before = resident_kib();
@@ -89,19 +99,21 @@ impl Subscribers {
                 });
             }
         }
-        Self { runtime, bytes, slow, before }
+        Self { runtime, bytes, slow, before, asking: Asking::start(address, clients) }
     }
 
-    fn stop(self) -> String {
+    fn stop(self) -> (String, Answers) {
         let resident = resident_kib();
+        let answers = self.asking.stop();
         self.runtime.shutdown_timeout(Duration::from_secs(5));
-        format!(
+        let told = format!(
             "{:>8} MB received, {} ended as slow, resident {} MiB, {} before",
             self.bytes.load(Ordering::Relaxed) / 1_000_000,
             self.slow.load(Ordering::Relaxed),
             resident / 1024,
             self.before / 1024,
-        )
+        );
+        (told, answers)
     }
 }
 

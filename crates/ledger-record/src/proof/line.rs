@@ -355,7 +355,8 @@ fn committed(record: &Record, stream: Hash, payload: &[u8], secret: &LedgerSecre
 }
 
 /// The rule that the line of a record shows.
-fn rule(record: &Record) -> Option<Rule> {
+#[must_use]
+pub fn rule(record: &Record) -> Option<Rule> {
     match &record.content {
         Content::Event { event, outcome, .. } => own_rule(event, outcome),
         Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => None,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ledger_core::realm::Realm;
+use ledger_core::state::Rule;
+use ledger_core::tenant::Outcome;
 use ledger_core::time::Timestamp;
 use ledger_record::key::evidence::LeafRow;
 use ledger_record::key::{self, Family, evidence};
@@ -53,15 +55,13 @@ impl AuditWriter {
         let mut pass = LeafPass { database, trail: self, first, leaves, nodes, map: None, fetched, seals };
         for leaf in &mut pending.leaves {
             match leaf {
-                PendingLeaf::Record(record, pinned_realm, previous) => {
-                    pass.record(record, *pinned_realm, *previous)?;
-                }
+                PendingLeaf::Record(pending) => pass.record(pending)?,
                 PendingLeaf::Seal(record, seal) => pass.seal(record, *seal)?,
             }
         }
         pass.put(write)?;
         Ok(pending.leaves.into_iter().map(|leaf| match leaf {
-            PendingLeaf::Record(record, ..) | PendingLeaf::Seal(record, _) => record,
+            PendingLeaf::Record(PendingRecord { record, .. }) | PendingLeaf::Seal(record, _) => record,
         }))
     }
 }
@@ -71,19 +71,14 @@ impl LeafPass<'_> {
         self.first + self.leaves.len() as u64
     }
 
-    fn record(
-        &mut self,
-        record: &Record,
-        pinned_realm: Option<Realm>,
-        previous: Previous,
-    ) -> Result<(), ReadError> {
-        let stream = stream_id(&record.stream);
+    fn record(&mut self, pending: &PendingRecord) -> Result<(), ReadError> {
+        let &PendingRecord { ref record, stream, rule, pinned_realm, previous } = pending;
         let previous = match previous {
             Previous::None => Hash::ZERO,
             Previous::At(position) => self.leaf_at(position)?,
             Previous::Stored => self.last_of(record, stream)?,
         };
-        let hash = self.trail.hasher.hash(record, stream, LeafContext { previous, pinned_realm });
+        let hash = self.trail.hasher.hash(rule, record, stream, LeafContext { previous, pinned_realm });
         let head = StreamHead { seq: record.seq, index: self.position(), leaf: hash };
         self.trail.unsealed.insert(stream, head);
         self.trail.streams += u64::from(record.seq == 1);
@@ -177,8 +172,8 @@ fn fetch(
     first: u64,
 ) -> Result<HashMap<u64, Hash>, ReadError> {
     let previous = noted.iter().filter_map(|noted| match noted {
-        PendingLeaf::Record(_, _, Previous::At(position)) => Some(*position),
-        PendingLeaf::Record(_, _, Previous::None | Previous::Stored) | PendingLeaf::Seal(..) => None,
+        PendingLeaf::Record(PendingRecord { previous: Previous::At(position), .. }) => Some(*position),
+        PendingLeaf::Record(_) | PendingLeaf::Seal(..) => None,
     });
     let is_stored = |position: &u64| *position < first && !recent.keeps(*position, noted.len());
     let mut positions: Vec<u64> = previous.filter(is_stored).collect();
@@ -192,6 +187,9 @@ fn fetch(
 #[derive(Debug)]
 pub(crate) struct PendingLeaves {
     end: Begin,
+    /// Somebody follows the writer and takes whole records; else they go without their outcomes from here on, which are
+    /// most of what they take in memory.
+    whole: bool,
     pub(super) leaves: Vec<PendingLeaf>,
     /// Position of the last record of the streams that have no row to tell it.
     last: BTreeMap<Stream, u64>,
@@ -199,10 +197,31 @@ pub(crate) struct PendingLeaves {
 
 #[derive(Debug)]
 pub(super) enum PendingLeaf {
-    /// A record, with the realm that its line shows.
-    Record(Record, Option<Realm>, Previous),
+    /// A record.
+    Record(PendingRecord),
     /// A seal as it will be, but for what it says of the map.
     Seal(Record, Seal),
+}
+
+/// A record, and what its line shows that it does not say by itself.
+#[derive(Debug)]
+pub(super) struct PendingRecord {
+    record: Record,
+    /// The id of its stream.
+    stream: Hash,
+    rule: Option<Rule>,
+    pinned_realm: Option<Realm>,
+    previous: Previous,
+}
+
+/// What is known of the leaf of a tenant's record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TenantLeaf {
+    /// The id of the tenant's stream.
+    pub(crate) stream: Hash,
+    pub(crate) pinned_realm: Option<Realm>,
+    /// Position of its record before.
+    pub(crate) previous: Option<u64>,
 }
 
 /// The record before, in the same stream.
@@ -217,8 +236,13 @@ pub(super) enum Previous {
 }
 
 impl PendingLeaves {
-    pub(super) fn new(begin: Begin, leaves: usize) -> Self {
-        Self { end: begin, leaves: Vec::with_capacity(leaves), last: BTreeMap::new() }
+    pub(super) fn new(begin: Begin, leaves: usize, whole: bool) -> Self {
+        Self { end: begin, whole, leaves: Vec::with_capacity(leaves), last: BTreeMap::new() }
+    }
+
+    /// Whether its records have their outcomes.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// What the next batch begins with.
@@ -236,26 +260,29 @@ impl PendingLeaves {
         self.end.placement.is_due_at_tick()
     }
 
-    /// Notes a record, with the position of its tenant's record before. Answers whether a seal goes in
-    /// after it.
-    pub(crate) fn record(
-        &mut self,
-        record: Record,
-        pinned_realm: Option<Realm>,
-        previous: Option<u64>,
-    ) -> Result<bool, TooLarge> {
+    /// Notes a record, with what is known of its leaf if it is a tenant's. Answers whether a seal goes in after it.
+    pub(crate) fn record(&mut self, mut record: Record, leaf: Option<TenantLeaf>) -> Result<bool, TooLarge> {
         line::check(&record)?;
-        let stream = &record.stream;
-        let previous = match (record.seq, previous.or_else(|| self.last.get(stream).copied())) {
+        let leaf = leaf.unwrap_or_else(|| TenantLeaf {
+            stream: stream_id(&record.stream),
+            pinned_realm: None,
+            previous: self.last.insert(record.stream.clone(), record.position),
+        });
+        let TenantLeaf { stream, pinned_realm, previous } = leaf;
+        let previous = match (record.seq, previous) {
             (1, _) => Previous::None,
             (_, Some(position)) => Previous::At(position),
             (_, None) => Previous::Stored,
         };
-        if !matches!(stream, Stream::Tenant(_)) {
-            self.last.insert(stream.clone(), record.position);
-        }
         let is_full = self.end.placement.record(record.recorded);
-        self.leaves.push(PendingLeaf::Record(record, pinned_realm, previous));
+        let rule = line::rule(&record);
+        if !self.whole
+            && let Content::Event { outcome, .. } = &mut record.content
+        {
+            *outcome = Outcome::default();
+        }
+        let pending = PendingRecord { record, stream, rule, pinned_realm, previous };
+        self.leaves.push(PendingLeaf::Record(pending));
         Ok(is_full)
     }
 

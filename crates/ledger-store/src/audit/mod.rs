@@ -55,7 +55,7 @@ use crate::db::placed::{LastRow, PlacedEntries, missing};
 use crate::db::scan::prefixed;
 use crate::error::{Damage, ReadError};
 
-pub(crate) use leaf_pass::PendingLeaves;
+pub(crate) use leaf_pass::{PendingLeaves, TenantLeaf};
 pub(crate) use previous_leaves::leaf_of;
 pub use previous_leaves::{PreviousLeaves, line_of};
 pub use proofs::StoredLeaf;
@@ -70,9 +70,9 @@ pub(crate) struct Begin {
 }
 
 impl Begin {
-    /// For a batch of about so many leaves.
-    pub(crate) fn pending_leaves(self, leaves: usize) -> PendingLeaves {
-        PendingLeaves::new(self, leaves)
+    /// For a batch of about so many leaves; `whole` if its records are wanted afterwards.
+    pub(crate) fn pending_leaves(self, leaves: usize, whole: bool) -> PendingLeaves {
+        PendingLeaves::new(self, leaves, whole)
     }
 }
 

@@ -61,6 +61,11 @@ impl RecentRecords {
         Self { kept: Mutex::default(), memory }
     }
 
+    /// Whether anyone follows the writer.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.lock().followed().next().is_some()
+    }
+
     /// Keeps the records of a batch, which have so many bytes when stored, if anyone follows and there is room.
     pub(crate) fn keep(&self, records: impl ExactSizeIterator<Item = Record>, stored_bytes: usize) {
         // Most records have one change, which takes more than it does when stored.

@@ -174,7 +174,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
         let BatchSize { records, tenants } = shard.last_batch;
-        let evidence = shard.evidence.pending_leaves(records);
+        let evidence = shard.evidence.pending_leaves(records, shard.open.recent.is_followed());
         let last_positions = shard.last_positions.clone();
         Self {
             shard,
@@ -222,7 +222,7 @@ impl Batch<'_> {
         self.seal_before(&from, recorded);
         self.next.refused += 1;
         let seq = self.next.refused;
-        self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused), None, None)
+        self.push(Stream::Rejected, seq, from, recorded, Content::Refused(refused), None)
     }
 
     /// Does work on a batch that is whole; one that it fails in is not written any more.
@@ -369,8 +369,7 @@ impl Batch<'_> {
         recorded: Timestamp,
     ) -> Result<(), AppendError> {
         let (seq, content) = (self.next.next_position + 1, Content::Succession(root));
-        self.guarded(|batch| batch.push(Stream::Succession, seq, before, recorded, content, None, None))
-            .map(drop)
+        self.guarded(|batch| batch.push(Stream::Succession, seq, before, recorded, content, None)).map(drop)
     }
 
     /// Puts a refused message in quarantine with the recorded time that it had. Only a repeat of an event that is now

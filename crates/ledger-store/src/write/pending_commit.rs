@@ -115,9 +115,12 @@ impl WriteThread {
 
 fn write(open: &OpenShard, trail: &mut AuditWriter, request: CommitRequest) -> Result<(), WriteError> {
     let CommitRequest { mut write, leaves, record_bytes, first, next_position } = request;
+    let is_whole = leaves.is_whole();
     let records = trail.append(leaves, first, &open.database, &mut write)?;
     open.database.write(write, &tuning::durable())?;
-    open.recent.keep(records, record_bytes);
+    if is_whole {
+        open.recent.keep(records, record_bytes);
+    }
     open.progress.advance(next_position);
     Ok(())
 }

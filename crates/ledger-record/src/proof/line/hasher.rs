@@ -36,22 +36,12 @@ impl LeafHasher {
             return SealLeaf::from_record(record, seal).write().map(|line| leaf_hash(&line));
         }
         check(record)?;
-        Ok(self.hash(record, stream_id(&record.stream), context))
+        Ok(self.hash(rule(record), record, stream_id(&record.stream), context))
     }
 
-    /// The leaf hash of a record that is no seal and [fits](super::check); `stream` is the id of its stream.
-    pub fn hash(&mut self, record: &Record, stream: Hash, context: LeafContext) -> Hash {
-        self.hash_with(rule(record), record, stream, context)
-    }
-
-    /// The same where the outcome, and so the [rule](super::own_rule), is known from elsewhere than the record.
-    pub fn hash_with(
-        &mut self,
-        rule: Option<Rule>,
-        record: &Record,
-        stream: Hash,
-        context: LeafContext,
-    ) -> Hash {
+    /// The leaf hash of a record that is no seal and [fits](super::check), whether or not it has its outcome: the
+    /// [rule](super::rule) comes beside it. `stream` is the id of its stream.
+    pub fn hash(&mut self, rule: Option<Rule>, record: &Record, stream: Hash, context: LeafContext) -> Hash {
         let Self { secret, payload, source, line } = self;
         payload.clear();
         payload::put(payload, record);

@@ -10,7 +10,7 @@ use ledger_core::time::Timestamp;
 use ledger_record::proof::Hash;
 use ledger_record::proof::line::{
     EVENT_TYPES, Leaf, LeafContext, LeafHasher, LeafLineError, LedgerSecret, RecordLeaf, SealLeaf, TooLarge,
-    commitment, leaf_hash, pinned_realm, stream_id,
+    commitment, leaf_hash, pinned_realm, rule, stream_id,
 };
 use ledger_record::proof::payload;
 use ledger_record::record::{Content, Record, Stream};
@@ -57,7 +57,7 @@ fn golden_leaves_and_payloads_are_unchanged() {
     let succession = ("record-succession".to_owned(), samples::succession());
     for (name, record) in samples::records().into_iter().chain([succession]) {
         let leaf = RecordLeaf::from_record(&record, beside_of(&record), &secret()).unwrap();
-        let leaf_of_it = hasher.hash(&record, leaf.stream, beside_of(&record));
+        let leaf_of_it = hasher.hash(rule(&record), &record, leaf.stream, beside_of(&record));
         assert_eq!(leaf_of_it, leaf_hash(&leaf.write()), "{name}");
         written.push(format!("{name}\t{}\t{}", leaf.write(), payload::of(&record)));
     }

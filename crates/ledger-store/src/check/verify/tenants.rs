@@ -201,7 +201,7 @@ impl<'s, 'a> TenantVerifier<'s, 'a> {
             let at = key::position(position);
             return Err(ReadError::from(damaged(Family::Positions, &at, Damage::Misplaced)).into());
         }
-        let hash = result.hasher.hash_with(rule, record, stream, LeafContext { previous, pinned_realm });
+        let hash = result.hasher.hash(rule, record, stream, LeafContext { previous, pinned_realm });
         let leaf = LeafRow { hash, pinned_realm };
         let (recorded, offset) = (record.recorded, record.source.offset);
         let slot = Slot { stream: 0, source: self.source_of(record)?, leaf, recorded, offset };

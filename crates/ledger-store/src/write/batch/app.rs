@@ -73,7 +73,7 @@ impl Batch<'_> {
         self.ids.insert(key::log::id(&event), self.records.len());
         let content =
             Content::Event { event, time_defaulted, outcome: Outcome { late, changes: Vec::new() } };
-        self.push(Stream::App(app), row.seq, from, recorded, content, None, None)?;
+        self.push(Stream::App(app), row.seq, from, recorded, content, None)?;
         Ok(AppendResult::Appended { position, seq: row.seq, late, new_tenant: false })
     }
 
@@ -113,7 +113,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let client = candidate.client;
-        let mut entry = TenantEntry::from_stored(row, stored_bytes);
+        let mut entry = TenantEntry::from_stored(&client, row, stored_bytes);
         self.refold(&client, &mut entry, late)?;
         entry.forget_history();
         if entry.is_changed() {

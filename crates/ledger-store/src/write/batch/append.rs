@@ -5,7 +5,6 @@ use std::collections::btree_map;
 use ledger_core::event::{Body, Event};
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::limits::FUTURE_MAX_MS;
-use ledger_core::realm::Realm;
 use ledger_core::tenant::Entry;
 use ledger_core::time::Timestamp;
 use ledger_record::key::side::carried;
@@ -16,6 +15,7 @@ use ledger_record::rejection::{Reason, Rejection};
 use ledger_record::rows::{AppRow, FirstIds};
 use rocksdb::ReadOptions;
 
+use crate::audit::TenantLeaf;
 use crate::db::database::{Database, damaged};
 use crate::db::decode;
 use crate::error::{AppendError, Damage, ReadError};
@@ -73,8 +73,11 @@ impl Batch<'_> {
             entry.load_history(&stream, &self.records, database, &pending)?;
             entry.append_late(seq, &event, timelines)
         };
-        let previous = (seq > 1).then_some(entry.row.position);
-        let pinned = pinned_realm_after(&event, &entry.row.tenant);
+        let leaf = TenantLeaf {
+            stream: entry.stream_id,
+            pinned_realm: pinned_realm_after(&event, &entry.row.tenant),
+            previous: (seq > 1).then_some(entry.row.position),
+        };
         entry.row.seq = seq;
         entry.row.position = position;
         entry.row.first_ids.push(seq, &event);
@@ -96,13 +99,11 @@ impl Batch<'_> {
         self.next.ahead_ms = self.next.ahead_ms.max(event.time.millis_since(recorded));
         let late = outcome.late;
         let content = Content::Event { event, time_defaulted, outcome };
-        self.push(Stream::Tenant(client), seq, from, recorded, content, pinned, previous)?;
+        self.push(Stream::Tenant(client), seq, from, recorded, content, Some(leaf))?;
         Ok(AppendResult::Appended { position, seq, late, new_tenant: seq == 1 })
     }
 
-    /// Adds a record to the batch, with the realm that its line shows and the position of its tenant's record
-    /// before; answers its position.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a record, each once")]
+    /// Adds a record to the batch, with what is known of its leaf if it is a tenant's; answers its position.
     pub(super) fn push(
         &mut self,
         stream: Stream,
@@ -110,15 +111,14 @@ impl Batch<'_> {
         source: Coordinates,
         recorded: Timestamp,
         content: Content,
-        pinned_realm: Option<Realm>,
-        previous: Option<u64>,
+        leaf: Option<TenantLeaf>,
     ) -> Result<u64, AppendError> {
         let position = self.next.next_position;
         let key = key::log::log(&stream, seq);
         let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
         let value = record.encode();
         let source = record.source.clone();
-        let is_full = self.evidence.record(record, pinned_realm, previous)?;
+        let is_full = self.evidence.record(record, leaf)?;
         self.record_bytes += key.len() + value.len();
         self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
@@ -204,7 +204,7 @@ impl Batch<'_> {
             let database = &self.shard.open.database;
             let (cache, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
             let row = &self.tenants.load(client, cache, histories, database)?.row;
-            let (seq, suspects) = (row.seq, row.first_ids.suspects(event).collect::<Vec<u64>>());
+            let (seq, suspects) = (row.seq, row.first_ids.suspects(event));
             for suspect in suspects {
                 let original = self.original(client, stream, suspect)?;
                 if is_same_id(&original.logged.event, event) {

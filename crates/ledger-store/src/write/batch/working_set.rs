@@ -10,6 +10,8 @@ use ledger_core::tenant::{Change, Outcome};
 use ledger_core::time::Timestamp;
 use ledger_core::timeline::AppTimelines;
 use ledger_record::key::{self, Family, IndexedInstallation, listed};
+use ledger_record::proof::Hash;
+use ledger_record::proof::line::stream_id;
 use ledger_record::record::Stream;
 use ledger_record::rows::TenantRow;
 use rocksdb::ReadOptions;
@@ -25,6 +27,8 @@ use crate::write::batch::Pending;
 #[derive(Debug)]
 pub(super) struct TenantEntry {
     pub(super) row: TenantRow,
+    /// The id of its stream in the log.
+    pub(super) stream_id: Hash,
     /// Bytes of the stored row; 0 when nothing is stored.
     pub(super) stored_bytes: usize,
     /// What the index has of it, as it is stored.
@@ -40,10 +44,11 @@ pub(super) struct TenantEntry {
 }
 
 impl TenantEntry {
-    pub(super) fn from_stored(row: TenantRow, stored_bytes: usize) -> Self {
+    pub(super) fn from_stored(client: &ClientKey, row: TenantRow, stored_bytes: usize) -> Self {
         let stored_listed = listed(&row.tenant);
         Self {
             row,
+            stream_id: stream_id(&Stream::Tenant(client.clone())),
             stored_bytes,
             stored_listed,
             pending: Vec::new(),
@@ -51,10 +56,6 @@ impl TenantEntry {
             history: None,
             history_used: (0, 0),
         }
-    }
-
-    fn unknown() -> Self {
-        Self::from_stored(TenantRow::default(), 0)
     }
 
     pub(super) fn is_stored(&self) -> bool {
@@ -231,11 +232,11 @@ impl WorkingSet {
                     None => stored_row(client, database)?,
                 };
                 let mut entry = if let Some((row, stored_bytes)) = known {
-                    TenantEntry::from_stored(row, stored_bytes)
+                    TenantEntry::from_stored(client, row, stored_bytes)
                 } else {
                     let stream = Stream::Tenant(client.clone());
                     check_is_new(&stream, Family::Tenants, key::tenant(client), database)?;
-                    TenantEntry::unknown()
+                    TenantEntry::from_stored(client, TenantRow::default(), 0)
                 };
                 entry.history = histories.take(client);
                 Ok(slot.insert(entry))
