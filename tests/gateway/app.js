@@ -1,5 +1,6 @@
 // An app behind the gateway: atlassian-connect-express with its own verification on, and jose for calls of Forge.
-// Arguments: its base URL, its app key, its Forge app id, the key server of installs, the JWKS of Forge.
+// Arguments: its base URL, its app key, its Forge app id, the key server of installs, the JWKS of Forge; and, where it is
+// to send copies of its hooks, the URL of a realm at a gateway and a token for that.
 // Writes its address, then each call that it took or refused, as one JSON object a line.
 const fs = require("fs");
 const os = require("os");
@@ -7,7 +8,7 @@ const path = require("path");
 const { createRequire } = require("module");
 
 const load = createRequire(path.join(process.env.GATEWAY_MODULES, "/"));
-const [baseUrl, appKey, forgeApp, keyServer, jwks] = process.argv.slice(2);
+const [baseUrl, appKey, forgeApp, keyServer, jwks, gateway, copyToken] = process.argv.slice(2);
 process.env.CONNECT_KEYS_CDN_URL = keyServer;
 process.env.NODE_ENV = "production";
 
@@ -50,6 +51,19 @@ app.use((req, res, next) => {
   });
   next();
 });
+// What the app took goes on to the gateway, headers and all.
+const HOOKS = { "/installed": "connect/installed", "/uninstalled": "connect/uninstalled", "/enabled": "connect/enabled" };
+if (gateway) {
+  app.use((req, res, next) => {
+    const { authorization } = req.headers;
+    const headers = { authorization, "content-type": "application/json", "x-realm-ledger-token": copyToken };
+    res.on("finish", () => {
+      if (res.statusCode > 299 || !HOOKS[req.path]) return;
+      fetch(`${gateway}/${HOOKS[req.path]}`, { method: "POST", headers, body: req.raw }).catch(error => say({ error: error.message }));
+    });
+    next();
+  });
+}
 const addon = ace(app, { config: {} });
 
 const keys = jose.createRemoteJWKSet(new URL(jwks));

@@ -3,6 +3,8 @@
 //! A block `sh` runs in bash; one of Python behind the first, which all begin with; the functions of Rust are those of the
 //! program `written-examples` (`tests/shown`), whose source is made of the blocks. `BLESS=1` makes it.
 
+mod first_page;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

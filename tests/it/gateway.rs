@@ -4,7 +4,9 @@
 //! The gateway runs in this process, on a journal of its own; what is recorded is read from the journal's files.
 
 mod apps;
+mod paced;
 mod refusals;
+mod robust;
 mod story;
 mod under_load;
 
@@ -29,7 +31,7 @@ const FORGE_APP: &str = "ari:cloud:ecosystem::app/6d1a";
 const BASE: &str = "https://app.example.com";
 const SITE: &str = "https://acme.atlassian.net";
 const CLIENT: &str = "acme-client";
-const SECRET: &str = "shared-with-nobody-else";
+const SECRET: &str = "shared-with-nobody-else-and-of-256-bits";
 
 /// A gateway, and who signs for Atlassian.
 struct World {
@@ -70,6 +72,16 @@ impl World {
         options: impl FnOnce(&Script, &Script) -> GatewayOptions,
         known: Option<Arc<dyn KnownInstallations>>,
     ) -> Self {
+        Self::on_journal(&JournalOptions::default(), connect, forge, options, known)
+    }
+
+    fn on_journal(
+        journal: &JournalOptions,
+        connect: Script,
+        forge: Script,
+        options: impl FnOnce(&Script, &Script) -> GatewayOptions,
+        known: Option<Arc<dyn KnownInstallations>>,
+    ) -> Self {
         let scratch = scratch::directory();
         let dir = scratch.path().join("journal");
         let options = options(&connect, &forge);
@@ -87,7 +99,7 @@ impl World {
             named(&new_token([7; 32]), "other", AccessScope::Hooks, "com.example.other"),
         ];
         let access = Access::new(&AccessOptions { tokens, rate: 0, ..AccessOptions::default() }).unwrap();
-        let journal = Journal::open(&dir, &JournalOptions::default()).unwrap();
+        let journal = Journal::open(&dir, journal).unwrap();
         let gateway = Gateway::new(options, journal, Arc::new(access), known).unwrap();
         let runtime = ledger_gateway::runtime().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

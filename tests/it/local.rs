@@ -2,6 +2,7 @@
 
 mod moving_on;
 mod publishing;
+mod restored;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

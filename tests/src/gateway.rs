@@ -1,10 +1,11 @@
 //! Scripts of `tests/gateway`: foreign signers with their key servers, and an app behind the gateway.
 //!
-//! `tests/run` installs their packages into `<cache>/gateway-<hash of tests/gateway/package-lock.json>`. A script ends with
-//! its standard input, so none outlives the tests.
+//! `tests/run` installs their packages into `<cache>/gateway-<hash of tests/gateway/package-lock.json>`, and jars into
+//! `<cache>/spring-<hash of tests/gateway/spring/pom.xml>`. A script ends with its standard input, so none outlives the tests.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -13,15 +14,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use crate::process::forget_settings;
 use crate::python;
-use crate::scratch::cache;
+use crate::scratch::{self, cache};
 
 const LOCK: &[u8] = include_bytes!("../gateway/package-lock.json");
+const POM: &[u8] = include_bytes!("../gateway/spring/pom.xml");
 
 /// How long a script may take to say something on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A script that runs, and says where it is to be reached.
 #[derive(Debug)]
@@ -30,22 +33,47 @@ pub struct Script {
     stdin: Mutex<ChildStdin>,
     lines: Mutex<Receiver<Value>>,
     pub url: String,
+    /// Where it was compiled to.
+    compiled: Option<TempDir>,
 }
 
 impl Script {
     /// A script for Node.
     pub fn node(name: &str, args: &[&str]) -> Self {
-        let modules = cache().join(format!("gateway-{}", &hex::encode(Sha256::digest(LOCK))[..12]));
-        assert!(
-            modules.join("node_modules").exists(),
-            "the packages of the scripts are not in {}: run tests/run once, it installs them",
-            modules.display()
-        );
+        let modules = fetched("gateway", LOCK);
         let mut command = Command::new("node");
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway").join(name)).args(args);
+        command.arg(folder().join(name)).args(args);
         command.env("GATEWAY_MODULES", modules);
-        forget_settings(&mut command);
         Self::start(command)
+    }
+
+    /// The app for Spring Boot, compiled by the compiler among its jars: the tests have no JDK.
+    pub fn spring(args: &[&str]) -> Self {
+        let (compiled, jars) = (scratch::directory(), fetched("spring", POM));
+        let all: Vec<PathBuf> =
+            fs::read_dir(&jars).expect("the jars").map(|jar| jar.expect("a jar").path()).collect();
+        let class_path =
+            std::env::join_paths(all.iter().chain([&compiled.path().to_owned()])).expect("a class path");
+        let java = |main: &str| {
+            let mut java = Command::new("java");
+            java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+            // Its Spring Data is older than Java 17.
+            java.args(["--add-opens=java.base/java.util=ALL-UNNAMED", "-cp"]).arg(&class_path).arg(main);
+            java
+        };
+        let mut compile = java("org.eclipse.jdt.internal.compiler.batch.Main");
+        compile
+            .args(["-17", "-nowarn", "-parameters", "-cp"])
+            .arg(&class_path)
+            .arg("-d")
+            .arg(compiled.path());
+        let output = compile.arg(folder().join("spring/App.java")).output().expect("start java");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut app = java("app.App");
+        app.args(args);
+        let mut script = Self::start(app);
+        script.compiled = Some(compiled);
+        script
     }
 
     /// A script for Python.
@@ -54,6 +82,7 @@ impl Script {
     }
 
     fn start(mut command: Command) -> Self {
+        forget_settings(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start a script");
         let stdin = Mutex::new(child.stdin.take().expect("a pipe"));
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -67,7 +96,7 @@ impl Script {
                 }
             }
         });
-        let mut script = Self { child, stdin, lines: Mutex::new(lines), url: String::new() };
+        let mut script = Self { child, stdin, lines: Mutex::new(lines), url: String::new(), compiled: None };
         let first: Value = script.next_line();
         first["url"].as_str().expect("the address of a script").clone_into(&mut script.url);
         script
@@ -96,6 +125,21 @@ impl Script {
     pub fn token(&self, order: &Value) -> String {
         self.order(order)["token"].as_str().expect("a token").to_owned()
     }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway")
+}
+
+/// What `tests/run` fetched, as a file lists it.
+fn fetched(name: &str, list: &[u8]) -> PathBuf {
+    let directory = cache().join(format!("{name}-{}", &hex::encode(Sha256::digest(list))[..12]));
+    assert!(
+        directory.exists(),
+        "what the scripts need is not in {}: run tests/run once, it installs it",
+        directory.display()
+    );
+    directory
 }
 
 impl Drop for Script {

@@ -19,7 +19,7 @@ use axum::http::request::Parts;
 use ledger_api::http::read_body_within;
 use ledger_api::problem::ProblemKind;
 use ledger_core::event::Event;
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_ingest::decode::to_native_json;
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
@@ -27,8 +27,9 @@ use tracing::{Instrument as _, error, warn};
 use crate::forward::{AppAnswer, Forwarded};
 use crate::gateway::{Answer, GatewayState, HookPlace, Mode, Outcome};
 use crate::hook::{Hook, Lifecycle, Phase};
-use crate::journal::{AppendError, now};
-use crate::limits::{HOOK_MAX_BYTES, LOOKUP_TIMEOUT};
+use crate::journal::{AppendError, Journal, Reservation, now};
+use crate::limits::{ALWAYS_READ_BYTES, EVENT_MAX_BYTES, HOOK_MAX_BYTES, LOOKUP_RESTS, LOOKUP_TIMEOUT};
+use crate::links::{KnownInstallation, KnownInstallations};
 use crate::record::{ForgeCall, Stamp, base_url, installation_ari};
 use crate::refusal::Refusal;
 use crate::verify::{self, ForgeToken, SignedRequest, Token, UsedId};
@@ -84,16 +85,15 @@ pub(crate) async fn answer(
     if !place.hook.takes(parts.method.as_str()) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let _held = room(shared, &parts)?;
-    let body = read_body_within(body, HOOK_MAX_BYTES).await.map_err(|kind| match kind {
-        ProblemKind::BodyTooLarge => Refusal::BodyTooLarge,
-        ProblemKind::RequestTimeout => Refusal::BodyTooSlow,
-        _ => Refusal::BadBody,
-    })?;
+    // Before anything is read of a call: one that has no token gets nothing.
+    let token = verify::find(&parts.headers, &parts.uri)?;
+    let (body, _held) = read(shared, place.hook, body).await?;
+    let _place = shared.take_place(place.hook)?;
     let record_actor = shared.options.record_actor;
     let stamp = Stamp { time: now(), realm: place.realm, app: &place.app.app_key, record_actor };
     let call = Call { shared, place, mode, parts, body: body.into(), stamp };
-    match call.plan().await {
+    let planned = call.plan(token).await.and_then(|plan| call.check_length(plan));
+    match planned {
         Ok(plan) => call.carry_out(plan, outcome).await,
         Err(refusal) => match call.mode {
             Mode::Front(base) if call.goes_on_in_spite_of(refusal) => {
@@ -106,18 +106,38 @@ pub(crate) async fn answer(
     }
 }
 
-/// Room for the body of a call and the answer of the app.
-fn room<'s>(shared: &'s GatewayState, parts: &Parts) -> Result<SemaphorePermit<'s>, Refusal> {
-    let length = parts.headers.get(axum::http::header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(HOOK_MAX_BYTES);
-    let kib = u32::try_from(length.min(HOOK_MAX_BYTES) / 1024 + 1).unwrap_or(u32::MAX);
-    shared.bodies.try_acquire_many(kib).map_err(|_| Refusal::Busy)
+/// Reads the body of a call. It takes room as it arrives, so that a promise of a body takes none.
+async fn read(
+    shared: &GatewayState,
+    hook: Hook,
+    body: Body,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Refusal> {
+    let (mut held, mut read) = (shared.bodies.try_acquire_many(0).ok(), 0);
+    let has_room = |bytes: usize| {
+        read += bytes;
+        let more = u32::try_from(bytes).ok().and_then(|bytes| shared.bodies.try_acquire_many(bytes).ok());
+        match (&mut held, more) {
+            (Some(held), Some(more)) => held.merge(more),
+            _ => return hook.is_always_forwarded() && read <= ALWAYS_READ_BYTES,
+        }
+        true
+    };
+    let body = read_body_within(body, HOOK_MAX_BYTES, has_room).await.map_err(|kind| match kind {
+        ProblemKind::BodyTooLarge => Refusal::BodyTooLarge,
+        ProblemKind::RequestTimeout => Refusal::BodyTooSlow,
+        ProblemKind::Overloaded => Refusal::Busy,
+        _ => Refusal::BadBody,
+    })?;
+    Ok((body, held))
 }
 
 impl Call<'_> {
     /// Verifies the call, and makes the events of it.
-    async fn plan(&self) -> Result<Plan, Refusal> {
-        let token = verify::find(&self.parts.headers, &self.parts.uri)?;
+    async fn plan(&self, token: Token) -> Result<Plan, Refusal> {
+        if matches!(token, Token::Connect(_)) && self.place.app.audiences.is_empty() {
+            // It is no app of Connect, so nobody can say that the token is good.
+            return Err(Refusal::WrongAudience);
+        }
         match (self.place.hook, token) {
             (Hook::Connect(lifecycle), Token::Connect(token)) => match lifecycle {
                 Lifecycle::Installed | Lifecycle::Uninstalled => self.of_install(lifecycle, &token).await,
@@ -135,7 +155,13 @@ impl Call<'_> {
             }
             (Hook::Migration(phase), Token::Forge(token)) => {
                 let (token, used) = self.forge_token(&token, true).await?;
-                let step = self.step(phase, &token.client, token.actor.as_deref())?;
+                let step = match self.step(phase, &token.client, token.actor.as_deref()) {
+                    Ok(step) => step,
+                    Err(refusal) => {
+                        used.into_iter().for_each(UsedId::give_back);
+                        return Err(refusal);
+                    }
+                };
                 let when = if phase == Phase::Rollback { When::Answered } else { When::Agreed };
                 let mut events = self.sight(&token)?;
                 events.extend(step);
@@ -144,6 +170,12 @@ impl Call<'_> {
             (Hook::Forge, Token::Forge(token)) => self.of_forge(&token).await,
             (Hook::Seen, Token::Forge(token)) => {
                 let (token, used) = self.forge_token(&token, false).await?;
+                if token.is_of_uninstall() {
+                    // Its event may have come already.
+                    let is_gone = self.shared.sightings.is_gone(&self.installation(&token));
+                    let none = || Ok(Plan::new(Vec::new(), When::Before));
+                    return if is_gone { none() } else { self.of_uninstall(&token, used) };
+                }
                 let events = self.sight(&token)?;
                 Ok(Plan { seen: Some(token), used, ..Plan::new(events, When::Before) })
             }
@@ -151,6 +183,15 @@ impl Call<'_> {
                 Err(Refusal::NoToken)
             }
         }
+    }
+
+    /// What is longer than a message may be would wait in the journal for ever.
+    fn check_length(&self, plan: Plan) -> Result<Plan, Refusal> {
+        if plan.events.iter().all(|event| to_native_json(event).len() <= EVENT_MAX_BYTES) {
+            return Ok(plan);
+        }
+        self.take_back(plan);
+        Err(Refusal::BadBody)
     }
 
     async fn of_install(&self, lifecycle: Lifecycle, token: &str) -> Result<Plan, Refusal> {
@@ -172,17 +213,27 @@ impl Call<'_> {
 
     async fn of_forge(&self, token: &str) -> Result<Plan, Refusal> {
         let (token, used) = self.forge_token(token, true).await?;
-        let kind = ForgeCall::parse(token.module.as_deref(), &self.body)?;
+        let kind = match ForgeCall::parse(token.module.as_deref(), &self.body) {
+            Ok(kind) => kind,
+            Err(refusal) => {
+                used.into_iter().for_each(UsedId::give_back);
+                return Err(refusal);
+            }
+        };
         if kind == ForgeCall::Uninstalled {
-            let event = self.stamp.of_uninstalled(&token).ok_or(Refusal::Busy)?;
-            let ended = Some(self.installation(&token));
-            return Ok(Plan { ended, used, ..Plan::new(vec![event], When::Before) });
+            return self.of_uninstall(&token, used);
         }
         let mut events = self.sight(&token)?;
         if kind == ForgeCall::Installed && !events.iter().any(|event| event.type_name() == "installed") {
             events.insert(0, self.stamp.of_installed(&token).ok_or(Refusal::Busy)?);
         }
         Ok(Plan { seen: Some(token), used, ..Plan::new(events, When::Before) })
+    }
+
+    fn of_uninstall(&self, token: &ForgeToken, used: Option<UsedId>) -> Result<Plan, Refusal> {
+        let event = self.stamp.of_uninstalled(token).ok_or(Refusal::Busy)?;
+        let ended = Some(self.installation(token));
+        Ok(Plan { ended, used, ..Plan::new(vec![event], When::Before) })
     }
 
     async fn forge_token(&self, token: &str, once: bool) -> Result<(ForgeToken, Option<UsedId>), Refusal> {
@@ -220,18 +271,30 @@ impl Call<'_> {
             outcome.code = Some("nothing");
         }
         let Mode::Front(base) = self.mode else {
-            self.record(plan).await?;
+            self.record(plan, None).await?;
             return Ok(Answer::Taken);
         };
         if plan.when == When::Before {
-            self.record(plan).await?;
-            return self.forward(base, outcome).await.map(Answer::App);
+            let is_nothing = plan.events.is_empty();
+            self.record(plan, None).await?;
+            let answer = self.forward(base, outcome).await;
+            if !is_nothing && !answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+                // Atlassian said so, and sends it again or takes it back.
+                outcome.code = Some("recorded-app-refused");
+            }
+            return answer.map(Answer::App);
         }
         let is_step = matches!(self.place.hook, Hook::Migration(_));
-        if is_step && !self.place.hook.is_always_forwarded() && self.shared.journal.status().is_full() {
-            self.take_back(plan);
-            return Err(Refusal::JournalFull);
-        }
+        // What the app does is to be recorded, so there is room for it before the app is asked.
+        let room = match reserve(&self.shared.journal, &plan.events) {
+            Ok(room) => Some(room),
+            Err(_) if self.place.hook.is_always_forwarded() => None,
+            Err(Refusal::JournalBroken) if is_step => None,
+            Err(refusal) => {
+                self.take_back(plan);
+                return Err(refusal);
+            }
+        };
         let answer = self.forward(base, outcome).await;
         let is_agreed = answer.as_ref().is_ok_and(|answer| answer.status.is_success());
         if !is_agreed && plan.when == When::Agreed {
@@ -239,7 +302,7 @@ impl Call<'_> {
             self.take_back(plan);
             return answer.map(Answer::App);
         }
-        match self.record(plan).await {
+        match self.record(plan, room).await {
             Ok(()) => {}
             Err(refusal) if is_step => {
                 self.alarm(refusal);
@@ -250,25 +313,19 @@ impl Call<'_> {
         answer.map(Answer::App)
     }
 
-    /// Whether the call goes on to the app although nothing of it can be recorded: a step of a migration that the ledger
-    /// cannot read, and what is forwarded always.
+    /// Whether the call goes on to the app although nothing of it can be recorded: what the ledger cannot read, which was
+    /// verified before or is by the app, and what is forwarded always.
     fn goes_on_in_spite_of(&self, refusal: Refusal) -> bool {
         match refusal {
             Refusal::KeysUnavailable => self.place.hook.is_always_forwarded(),
-            Refusal::BadBody => matches!(self.place.hook, Hook::Migration(_)),
+            Refusal::BadBody => true,
             _ => false,
         }
     }
 
     fn alarm(&self, refusal: Refusal) {
         let (app, realm, hook) = (&self.place.app.name, self.place.realm.as_str(), self.place.hook.name());
-        error!(
-            app,
-            realm,
-            hook,
-            code = refusal.code(),
-            "a step of a migration went to the app and is not recorded"
-        );
+        error!(app, realm, hook, code = refusal.code(), "a hook went to the app and is not recorded");
     }
 
     async fn forward(&self, base: &str, outcome: &mut Outcome) -> Result<AppAnswer, Refusal> {
@@ -284,8 +341,8 @@ impl Call<'_> {
     }
 
     /// Records the events of a plan. What is not recorded is as if it had not been seen.
-    async fn record(&self, plan: Plan) -> Result<(), Refusal> {
-        match record(self.shared, &plan.events).await {
+    async fn record(&self, plan: Plan, room: Option<Vec<Reservation>>) -> Result<(), Refusal> {
+        match record(self.shared, &plan.events, room.unwrap_or_default()).await {
             Ok(()) => {
                 if let Some(installation) = plan.ended {
                     self.shared.sightings.end(&installation);
@@ -324,40 +381,56 @@ impl Call<'_> {
         let (app, realm, time) = (self.stamp.app.clone(), self.place.realm, self.stamp.time);
         let asking = async move {
             let id = installation_ari(&token.installation);
-            let asked = app.clone();
-            // Those that find no turn ask with their next call.
-            let found = match shared.lookups.try_acquire() {
-                Ok(_turn) => {
-                    let lookup = tokio::task::spawn_blocking(move || known.with_id(&asked, &id));
-                    let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
-                    found.ok().and_then(Result::ok).and_then(|found| {
-                        found.inspect_err(|error| warn!(%error, "an installation is not linked yet")).ok()
-                    })
-                }
-                Err(_) => None,
-            };
+            let found = look_up(&shared, &known, &app, &id).await;
             let Some(found) = found else { return shared.sightings.set_link(&installation, false, false) };
             let stamp = Stamp { time, realm, app: &app, record_actor: true };
             let events = links::events(stamp, &token.client, &found);
             let is_linked = found.iter().any(|old| old.client != token.client);
-            let is_recorded = record(&shared, &events).await.is_ok();
+            let is_recorded = record(&shared, &events, Vec::new()).await.is_ok();
             shared.sightings.set_link(&installation, is_linked && is_recorded, is_recorded);
         };
         tokio::spawn(asking.in_current_span());
     }
 }
 
-/// Records events in this order; all of them are on disk when it returns.
-async fn record(shared: &GatewayState, events: &[Event]) -> Result<(), Refusal> {
-    let mut pending = Vec::with_capacity(events.len());
-    for event in events {
-        pending.push(
-            shared
-                .journal
-                .enqueue(&to_native_json(event), now())
-                .await
-                .map_err(|error| refusal_of(&error))?,
-        );
+/// The installations that have an id; none: the ledger could not say, and is asked again with the next call. Until it is
+/// read to its end it is asked for a while.
+async fn look_up(
+    shared: &GatewayState,
+    known: &Arc<dyn KnownInstallations>,
+    app: &AppKey,
+    id: &str,
+) -> Option<Vec<KnownInstallation>> {
+    let _waits = shared.lookups_waiting.try_acquire().ok()?;
+    for rest in LOOKUP_RESTS {
+        if let Ok(_turn) = shared.lookups.try_acquire() {
+            let (known, app, id) = (Arc::clone(known), app.clone(), id.to_owned());
+            let lookup = tokio::task::spawn_blocking(move || known.with_id(&app, &id));
+            match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
+                Ok(Ok(Ok(found))) => return Some(found),
+                Ok(Ok(Err(error))) => warn!(%error, "an installation is not linked yet"),
+                Ok(Err(_)) | Err(_) => warn!("an installation is not linked yet: the ledger does not answer"),
+            }
+        }
+        tokio::time::sleep(rest).await;
+    }
+    None
+}
+
+/// Room in the journal for each event.
+fn reserve(journal: &Journal, events: &[Event]) -> Result<Vec<Reservation>, Refusal> {
+    let reserve = |event| journal.reserve(to_native_json(event).len());
+    events.iter().map(reserve).collect::<Result<_, _>>().map_err(|error| refusal_of(&error))
+}
+
+/// Records events in this order, in the room that is reserved for each; all of them are on disk when it returns.
+async fn record(shared: &GatewayState, events: &[Event], room: Vec<Reservation>) -> Result<(), Refusal> {
+    let (mut pending, journal) = (Vec::with_capacity(events.len()), &shared.journal);
+    // All of them or none.
+    let room = if room.is_empty() { reserve(journal, events)? } else { room };
+    for (event, room) in events.iter().zip(&room) {
+        let queued = journal.enqueue_reserved(&to_native_json(event), now(), room).await;
+        pending.push(queued.map_err(|error| refusal_of(&error))?);
     }
     for (event, pending) in events.iter().zip(pending) {
         pending.wait().await.map_err(|error| refusal_of(&error))?;

@@ -12,13 +12,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use ledger_api::access::{Access, AccessScope, Credentials, KeySetError, Refusal as AccessRefusal};
 use ledger_core::realm::Realm;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument as _;
 
 use crate::call;
 use crate::forward::{AppAnswer, Forwarder};
 use crate::hook::Hook;
 use crate::journal::{self, Journal};
-use crate::limits::{HOOKS_AT_A_TIME, LOOKUPS_AT_A_TIME, OPEN_BODIES_KIB};
+use crate::limits::{
+    HOOKS_ALWAYS_FORWARDED_AT_A_TIME, HOOKS_AT_A_TIME, LOOKUPS_AT_A_TIME, LOOKUPS_WAITING_MAX,
+    OPEN_BODIES_BYTES,
+};
 use crate::links::KnownInstallations;
 use crate::metric;
 use crate::options::{AppOptions, GatewayOptions};
@@ -46,7 +50,9 @@ pub(crate) struct GatewayState {
     pub(crate) forwarder: Forwarder,
     pub(crate) sightings: Sightings,
     pub(crate) lookups: Semaphore,
+    pub(crate) lookups_waiting: Semaphore,
     places: Semaphore,
+    places_of_always_forwarded: Semaphore,
     pub(crate) bodies: Semaphore,
 }
 
@@ -126,8 +132,10 @@ impl Gateway {
             forwarder: Forwarder::new(),
             sightings: Sightings::default(),
             lookups: Semaphore::new(LOOKUPS_AT_A_TIME),
-            places: Semaphore::new(HOOKS_AT_A_TIME),
-            bodies: Semaphore::new(OPEN_BODIES_KIB),
+            lookups_waiting: Semaphore::new(LOOKUPS_WAITING_MAX),
+            places: Semaphore::new(HOOKS_AT_A_TIME - HOOKS_ALWAYS_FORWARDED_AT_A_TIME),
+            places_of_always_forwarded: Semaphore::new(HOOKS_ALWAYS_FORWARDED_AT_A_TIME),
+            bodies: Semaphore::new(OPEN_BODIES_BYTES),
             options,
         })))
     }
@@ -138,18 +146,24 @@ impl Gateway {
     }
 }
 
-/// Answers a call, whatever becomes of it.
+/// Answers a call. It goes to its end on a task of its own, whatever becomes of its caller: the app may have done already
+/// what would not be recorded then.
 async fn take(State(Gateway(shared)): State<Gateway>, request: Request) -> Response {
+    let handled = tokio::spawn(handle(shared, request).in_current_span()).await;
+    // A panic, which is reported where it came up.
+    handled.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn handle(shared: Arc<GatewayState>, request: Request) -> Response {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let mut outcome = Outcome::default();
     let place = shared.place(&parts);
     let answered = match place {
         None => Err(Refusal::NoSuchHook),
-        Some(place) => match (shared.places.try_acquire(), shared.mode(&parts, place).await) {
-            (Err(_), _) => Err(Refusal::Busy),
-            (_, Err(refusal)) => Err(refusal),
-            (Ok(_held), Ok(mode)) => {
+        Some(place) => match shared.mode(&parts, place).await {
+            Err(refusal) => Err(refusal),
+            Ok(mode) => {
                 outcome.mode = Some(mode.name());
                 call::answer(&shared, place, mode, parts, body, &mut outcome).await
             }
@@ -184,6 +198,27 @@ fn report(
 }
 
 impl GatewayState {
+    /// A place among the hooks that are answered at a time. Some are kept for those that are always forwarded.
+    pub(crate) fn take_place(&self, hook: Hook) -> Result<SemaphorePermit<'_>, Refusal> {
+        let of_others = self.places.try_acquire();
+        let place = match of_others {
+            Err(_) if hook.is_always_forwarded() => self.places_of_always_forwarded.try_acquire(),
+            place => place,
+        };
+        place.map_err(|_| Refusal::Busy)
+    }
+
+    /// Waits until every call is at its end, also those whose callers went away.
+    pub(crate) async fn settle(&self) {
+        for (places, count) in [
+            (&self.places, HOOKS_AT_A_TIME - HOOKS_ALWAYS_FORWARDED_AT_A_TIME),
+            (&self.places_of_always_forwarded, HOOKS_ALWAYS_FORWARDED_AT_A_TIME),
+        ] {
+            // They are never closed.
+            let _ = places.acquire_many(u32::try_from(count).unwrap_or(u32::MAX)).await;
+        }
+    }
+
     /// The place of a call: by its route, or by its host and the path of the app. A host that stands for one realm is never
     /// another's.
     fn place(&self, parts: &Parts) -> Option<HookPlace<'_>> {

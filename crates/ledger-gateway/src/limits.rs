@@ -5,14 +5,23 @@ use std::time::Duration;
 /// Longest body of a hook: the longest message that the ledger takes.
 pub(crate) const HOOK_MAX_BYTES: usize = 1024 * 1024;
 
+/// Longest event of a hook: a message has its headers and the frame of its batch beside it, within 1 MiB.
+pub(crate) const EVENT_MAX_BYTES: usize = 1024 * 1024 - 64 * 1024;
+
 /// Longest answer of an app.
 pub(crate) const ANSWER_MAX_BYTES: u64 = 1024 * 1024;
 
-/// Bodies of hooks that are open at a time, all together: beyond them the answer is 503. In KiB, as they are reserved.
-pub(crate) const OPEN_BODIES_KIB: usize = 64 * 1024;
+/// Bodies of hooks that are open at a time, all together, by what has arrived of them: beyond them the answer is 503.
+pub(crate) const OPEN_BODIES_BYTES: usize = 64 * 1024 * 1024;
+
+/// So much of a body of what is always forwarded is read whatever else is open.
+pub(crate) const ALWAYS_READ_BYTES: usize = 16 * 1024;
 
 /// Hooks that are answered at a time. Each that is forwarded takes a thread.
 pub(crate) const HOOKS_AT_A_TIME: usize = 512;
+
+/// Of those, places that only what is always forwarded takes.
+pub(crate) const HOOKS_ALWAYS_FORWARDED_AT_A_TIME: usize = 32;
 
 /// Connections to the listener of hooks.
 pub(crate) const CONNECTIONS_MAX: usize = 1024;
@@ -47,8 +56,13 @@ pub(crate) const INSTALL_KEY_MAX_BYTES: u64 = 16 * 1024;
 /// How long a key server may take.
 pub(crate) const KEY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Unknown keys that are asked for in a minute: whoever makes key ids up must not make us ask for each.
-pub(crate) const KEY_REQUESTS_A_MINUTE: usize = 30;
+/// Keys that are asked for in a minute, and at a time: whoever makes key ids up must not make us ask for each.
+pub(crate) const KEY_REQUESTS_A_MINUTE: usize = 300;
+pub(crate) const KEY_REQUESTS_AT_A_TIME: usize = 8;
+
+/// How long an id that no server knows is not asked for again, and how many of them are remembered.
+pub(crate) const UNKNOWN_KEY_MEMORY: Duration = Duration::from_mins(1);
+pub(crate) const UNKNOWN_KEYS_MAX: usize = 1_000;
 
 /// Labels of isolated clouds whose keys are kept.
 pub(crate) const ISOLATED_CLOUDS_MAX: usize = 16;
@@ -59,7 +73,14 @@ pub(crate) const SIGHTINGS_MAX: usize = 200_000;
 /// How long the ledger may take to tell which installations have an id.
 pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Questions of this kind that wait at a time.
+/// How long it is left alone after each time that it could not.
+pub(crate) const LOOKUP_RESTS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::ZERO];
+
+/// Installations that wait for it meanwhile.
+pub(crate) const LOOKUPS_WAITING_MAX: usize = 1_000;
+
+/// Questions of this kind that are asked at a time.
 pub(crate) const LOOKUPS_AT_A_TIME: usize = 8;
 
 /// A segment of the journal that has so many bytes is followed by a new one.

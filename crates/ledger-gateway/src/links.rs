@@ -29,6 +29,8 @@ pub struct KnownInstallation {
     pub realm: Option<Realm>,
     /// Where it goes on, if that is known already.
     pub successor: Option<ClientKey>,
+    /// What it goes on from, if that is known already.
+    pub predecessor: Option<ClientKey>,
 }
 
 /// The ledger could not say.
@@ -42,8 +44,11 @@ pub struct LookupFailed {
 /// What is to be recorded of what the ledger knows about a new installation; none if nothing is.
 pub(crate) fn events(stamp: Stamp<'_>, new: &ClientKey, known: &[KnownInstallation]) -> Vec<Event> {
     let others = known.iter().filter(|old| old.client != *new);
+    // The old one may have been installed again since, beside the new one: that makes no second beginning.
+    let is_told =
+        |old: &ClientKey| known.iter().any(|one| one.client == *new && one.predecessor.as_ref() == Some(old));
     others
-        .filter(|old| old.successor.as_ref() != Some(new))
+        .filter(|old| old.successor.as_ref() != Some(new) && !is_told(&old.client))
         .filter_map(|old| {
             let key = |client: &ClientKey| InstallationKey { client: client.clone(), app: stamp.app.clone() };
             let evidence = Evidence::new("connect-installed").ok()?;
@@ -72,6 +77,7 @@ mod tests {
             client: ClientKey::new(client).unwrap(),
             realm: Realm::parse("EU").ok(),
             successor: successor.map(|client| ClientKey::new(client).unwrap()),
+            predecessor: None,
         };
         let told = events(stamp, &new, &[known("cloud", None), known("acme", None)]);
         let told: Vec<_> =
@@ -80,5 +86,9 @@ mod tests {
         assert_eq!(events(stamp, &new, &[known("acme", Some("cloud"))]), []);
         assert_eq!(events(stamp, &new, &[known("acme", Some("elsewhere"))]).len(), 2);
         assert_eq!(events(stamp, &new, &[]), []);
+        // Installed again, it has no successor any more; the new one still goes on from it.
+        let linked = KnownInstallation { predecessor: ClientKey::new("acme").ok(), ..known("cloud", None) };
+        assert_eq!(events(stamp, &new, &[linked.clone(), known("acme", None)]), []);
+        assert_eq!(events(stamp, &new, &[linked, known("other", None)]).len(), 2);
     }
 }

@@ -12,8 +12,8 @@ const EVENTS: &str = "realm_ledger_gateway_events_total";
 pub fn describe() {
     describe_counter!(
         CALLS,
-        "Hooks answered, by app, realm, hook, mode (`front`, `copy`, `none`) and code: `recorded`, `nothing`, `app-refused`, \
-         or why it was not recorded."
+        "Hooks answered, by app, realm, hook, mode (`front`, `copy`, `none`) and code: `recorded`, \
+         `recorded-app-refused`, `nothing`, `app-refused`, or why it was not recorded."
     );
     describe_histogram!(
         SECONDS,

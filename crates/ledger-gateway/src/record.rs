@@ -11,6 +11,7 @@ use ledger_ingest::decode::{Decoded, Incoming, Message, decode};
 use ledger_ingest::redact;
 use ledger_record::json::time::format_instant;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::hook::{Lifecycle, Phase};
@@ -110,7 +111,17 @@ impl Stamp<'_> {
             Lifecycle::Enabled => "enabled",
             Lifecycle::Disabled => "disabled",
         };
-        let event = self.decoded(format!("com.atlassian.connect.{name}"), None, body, actor)?;
+        let mut event = self.decoded(format!("com.atlassian.connect.{name}"), None, body, actor)?;
+        if let Body::Installation { fact, .. } = &mut event.body {
+            let id = match fact {
+                InstallationFact::Installed(installed) => installed.installation_id.as_mut(),
+                InstallationFact::Uninstalled { installation_id, .. } => installation_id.as_mut(),
+                _ => None,
+            };
+            if let Some(id) = id {
+                *id = installation_ari(id);
+            }
+        }
         if event.app() != Some(self.app) {
             return Err(Refusal::WrongApp);
         }
@@ -136,7 +147,15 @@ impl Stamp<'_> {
             Phase::Status => return Ok(None),
         };
         let kind = format!("com.atlassian.connect.dare-migration.{name}");
-        self.decoded(kind, Some(client.as_str()), body, actor).map(Some)
+        let decoded = self.decoded(kind.clone(), Some(client.as_str()), body, actor);
+        let decoded = match (decoded, essence_of_step(body)) {
+            // Its times are not essential: a step with one that cannot be read is recorded without.
+            (Err(Refusal::BadBody), Some(essence)) => {
+                self.decoded(kind, Some(client.as_str()), &essence, actor)
+            }
+            (decoded, _) => decoded,
+        };
+        decoded.map(Some)
     }
 
     /// `installed`, as a Forge token proves it.
@@ -176,6 +195,13 @@ impl Stamp<'_> {
     }
 }
 
+/// Which migration it is about, and where it goes.
+fn essence_of_step(body: &[u8]) -> Option<Vec<u8>> {
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    body.as_object_mut()?.retain(|name, _| ["migrationId", "location"].contains(&name.as_str()));
+    Some(body.to_string().into_bytes())
+}
+
 const INSTALLATION: &str = "ari:cloud:ecosystem::installation/";
 
 /// Names an installation as Connect's payloads do: some calls have the bare id.
@@ -194,42 +220,42 @@ pub(crate) fn base_url(body: &[u8]) -> Option<String> {
 }
 
 /// The body of a call to the route of Forge: an event at the top or under `payload`, or what a module gets.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct ForgeBody {
-    payload: Option<Box<ForgeBody>>,
-    event_type: Option<String>,
-    id: Option<String>,
-    installer_account_id: Option<String>,
-    upgrader_account_id: Option<String>,
-    context_token: Option<String>,
-}
+/// Whatever else is in it, and of whatever type.
+struct ForgeBody<'b>(&'b Value);
 
 impl ForgeCall {
     /// What a call is about. Forge names the type of an event or, in the documented shape, leaves it to be seen from its
-    /// members.
+    /// members. The module is in the token: one that says another thing than the body is right.
     pub(crate) fn parse(module: Option<&str>, body: &[u8]) -> Result<Self, Refusal> {
-        if module.is_some_and(|module| module.trim_start_matches("core:") == "preUninstall") {
-            return Ok(Self::Uninstalled);
+        let module = module.map(|module| module.trim_start_matches("core:"));
+        match module {
+            Some("preUninstall") => return Ok(Self::Uninstalled),
+            Some("scheduledTrigger") => return Ok(Self::Other),
+            _ => {}
         }
-        let mut body: ForgeBody = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
-        let outer = body.event_type.take();
-        let event = body.payload.take().map_or(body, |payload| *payload);
-        let named = event.event_type.as_deref().or(outer.as_deref());
+        let body: Value = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
+        let event = body.get("payload").filter(|payload| payload.is_object()).unwrap_or(&body);
+        let (event, outer) = (ForgeBody(event), ForgeBody(&body));
+        let named = event.text("eventType").or_else(|| outer.text("eventType"));
         Ok(match named {
             Some("avi:forge:installed:app" | "avi:forge:upgraded:app") => Self::Installed,
             Some("avi:forge:uninstalled:app") => Self::Uninstalled,
-            None if event.id.is_some() && event.has_account() => Self::Installed,
-            None if event.context_token.is_some() => Self::Uninstalled,
+            None if event.text("id").is_some() && event.has_account() => Self::Installed,
+            // Payloads of other modules have one as well.
+            None if event.text("contextToken").is_some() && module.is_none() => Self::Uninstalled,
             _ => Self::Other,
         })
     }
 }
 
-impl ForgeBody {
+impl<'b> ForgeBody<'b> {
+    fn text(&self, name: &str) -> Option<&'b str> {
+        self.0.get(name)?.as_str()
+    }
+
     /// Of the events without a type, these two have such a member.
-    const fn has_account(&self) -> bool {
-        self.installer_account_id.is_some() || self.upgrader_account_id.is_some()
+    fn has_account(&self) -> bool {
+        ["installerAccountId", "upgraderAccountId"].iter().any(|name| self.text(name).is_some())
     }
 }
 
@@ -315,6 +341,19 @@ mod tests {
         }
         assert_eq!(of(Phase::Status, ""), Ok(None));
         assert_eq!(of(Phase::Schedule, r#"{"migrationId":1}"#), Err(Refusal::BadBody), "without a target");
+        for times in [
+            r#""endTime":"""#,
+            r#""startTime":1796051519000"#,
+            r#""startTime":"2026-12-01T00:00:00+0000","x":[]"#,
+        ] {
+            let body = format!(r#"{{"migrationId":7,"location":"DE",{times}}}"#);
+            let scheduled = json(&of(Phase::Schedule, &body).unwrap().unwrap());
+            assert_eq!(
+                (&scheduled["migrationId"], &scheduled["targetRealm"]),
+                (&"7".into(), &"DE".into()),
+                "{body}"
+            );
+        }
     }
 
     #[test]
@@ -362,9 +401,20 @@ mod tests {
         }
         assert_eq!(of(Some("core:preUninstall"), ""), Ok(ForgeCall::Uninstalled));
         assert_eq!(of(Some("preUninstall"), "{}"), Ok(ForgeCall::Uninstalled));
-        for body in
-            ["{}", r#"{"eventType":"avi:ecosystem.migration:triggered:listener","id":"1"}"#, r#"{"id":"1"}"#]
-        {
+        let payload = r#"{"context":{"cloudId":"c","moduleKey":"nightly"},"contextToken":"x"}"#;
+        for module in ["core:scheduledTrigger", "scheduledTrigger", "jira:issuePanel"] {
+            assert_eq!(of(Some(module), payload), Ok(ForgeCall::Other), "{module}");
+        }
+        for body in [
+            "{}",
+            r#"{"eventType":"avi:ecosystem.migration:triggered:listener","id":"1"}"#,
+            r#"{"id":"1"}"#,
+            "[]",
+            "7",
+            r#"{"payload":"x","eventType":"avi:jira:updated:issue"}"#,
+            r#"{"payload":[]}"#,
+            r#"{"eventType":5}"#,
+        ] {
             assert_eq!(of(None, body), Ok(ForgeCall::Other), "{body}");
         }
         assert_eq!(of(None, "x"), Err(Refusal::BadBody));

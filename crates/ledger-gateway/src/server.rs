@@ -38,7 +38,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "hooks are taken");
+    let state = Arc::clone(&gateway.0);
     serve_routes(listener, gateway.routes(), CONNECTIONS_MAX, Deadlines::default(), shutdown).await;
+    state.settle().await;
     Ok(())
 }
 
@@ -49,6 +51,11 @@ pub async fn serve_admin(
     metrics: RenderMetrics,
     shutdown: impl Future<Output = ()>,
 ) {
+    let broken = journal.clone();
+    let live = move || {
+        let broken = broken.clone();
+        async move { liveness(&broken.status()) }
+    };
     let ready = move || {
         let journal = journal.clone();
         async move { readiness(journal.status()) }
@@ -57,10 +64,8 @@ pub async fn serve_admin(
         let metrics = Arc::clone(&metrics);
         async move { metrics() }
     };
-    let routes = Router::new()
-        .route("/livez", get(|| async { StatusCode::OK }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(render));
+    let routes =
+        Router::new().route("/livez", get(live)).route("/readyz", get(ready)).route("/metrics", get(render));
     serve_routes(listener, routes, ADMIN_CONNECTIONS_MAX, Deadlines::default(), shutdown).await;
 }
 
@@ -69,6 +74,11 @@ pub async fn serve_admin(
 struct Readiness {
     ready: bool,
     journal: JournalHealth,
+}
+
+/// A journal that could not be written takes nothing before a restart: whoever watches the process is to start it anew.
+fn liveness(journal: &JournalHealth) -> StatusCode {
+    if journal.broken.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// Ready while it can take a hook. What waits for Kafka is shown, and does not count.
@@ -109,6 +119,13 @@ mod tests {
              \"blocked\":\"no broker\"}}\n"
         );
         assert_eq!(answer(JournalHealth { max_bytes: 7, ..waiting.clone() }).0, 503, "full");
-        assert_eq!(answer(JournalHealth { broken: Some("no space".to_owned()), ..waiting }).0, 503);
+        let (status, body) = answer(JournalHealth { full: true, ..waiting.clone() });
+        assert!(
+            status == 503 && body.contains("\"full\":true"),
+            "the next event is longer than the room: {body}"
+        );
+        assert_eq!(liveness(&waiting), 200);
+        let broken = JournalHealth { broken: Some("no space".to_owned()), ..waiting };
+        assert_eq!((liveness(&broken), answer(broken).0), (StatusCode::SERVICE_UNAVAILABLE, 503));
     }
 }

@@ -76,6 +76,11 @@ impl Sightings {
         self.with(installation, |sighting| sighting.is_gone = true);
     }
 
+    /// Whether it was told that it ends.
+    pub(crate) fn is_gone(&self, installation: &str) -> bool {
+        self.lock().get(installation).is_some_and(|sighting| sighting.is_gone)
+    }
+
     /// Nothing of an installation was recorded: it is as if it was never seen.
     pub(crate) fn forget(&self, installation: &str) {
         self.lock().remove(installation);

@@ -274,7 +274,7 @@ pub struct Import {
     #[arg(long = "app-id", value_name = "ID=APP_KEY", value_parser = parse::app_id)]
     pub app_ids: Vec<(String, AppKey)>,
     /// Through the journal of a ledger without Kafka, which is made if it is not there; where it is, files go that way
-    #[arg(long, conflicts_with_all = ["brokers", "source", "check"])]
+    #[arg(long, conflicts_with_all = ["brokers", "source", "check", "topic", "accept_refusals"])]
     pub local: bool,
     /// Import the file also when more than 1 % of its first 10,000 lines are refused
     #[arg(long)]
@@ -352,6 +352,9 @@ pub struct Publish {
     /// directory that it is in
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "tick", "missing_copies"], value_parser = unicode_path())]
     pub journal: Option<PathBuf>,
+    /// The journal was published to another topic before: publish all of it to this one
+    #[arg(long, requires = "journal")]
+    pub again: bool,
     /// Where it is seen what is missing; a server may run on it [default: data_dir]
     #[arg(long, value_name = "DIR", requires = "missing_copies", value_parser = unicode_path())]
     pub data_dir: Option<PathBuf>,

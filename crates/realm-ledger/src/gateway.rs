@@ -28,6 +28,9 @@ use crate::config::Config;
 /// How long what still runs after a stop may take to notice.
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
+/// How long publishing what waits may take at the end.
+const STOP_PUBLISHING: Duration = Duration::from_secs(3);
+
 /// A gateway that takes hooks until it is stopped.
 pub(crate) struct GatewayServer {
     runtime: Runtime,
@@ -110,6 +113,9 @@ impl GatewayServer {
             error!(error = %failed, "the gateway failed");
         }
         self.runtime.shutdown_timeout(LAST_WAIT);
+        // What waits is on disk. Where the brokers do not take it, the next process has to be let in.
+        let patience = if self.journal.status().blocked.is_some() { LAST_WAIT } else { STOP_PUBLISHING };
+        let deadline = deadline.min(Instant::now() + patience);
         let is_published = self.publisher.is_none_or(|publisher| publisher.stop_by(deadline));
         ended.is_ok() && is_published
     }

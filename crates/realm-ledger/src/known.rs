@@ -3,15 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ledger_api::ledger::Ledger;
+use ledger_api::ledger::{FreshnessJson, Ledger};
 use ledger_api::query::{AsOf, Cursor, InstallationQuery, Question, SearchQuery, no_lines};
 use ledger_core::ids::{AppKey, ClientKey, InstallationKey};
 use ledger_core::realm::Realm;
 use ledger_gateway::{KnownInstallation, KnownInstallations, LookupFailed};
 use ledger_record::json;
 use ledger_record::key::NameKind;
+use ledger_store::Phase;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::ask_error::AskError;
 use crate::backend::{Completeness, FIRST_PAGE, Remote};
@@ -44,7 +45,20 @@ impl fmt::Debug for ServerInstallations {
 #[serde(rename_all = "camelCase")]
 struct Found {
     tenants: Vec<FoundTenant>,
+    #[serde(default)]
+    refused: Vec<IgnoredAny>,
     next_cursor: Option<Cursor>,
+    freshness: Vec<FreshnessJson>,
+}
+
+impl Found {
+    /// Whether every shard that could have more was read to its end, and is fed.
+    fn is_whole(&self) -> bool {
+        let lacks = |shard: &FreshnessJson| {
+            shard.halted.is_some() || shard.stale || shard.phase == Phase::CatchingUp.as_str()
+        };
+        self.refused.is_empty() && !self.freshness.is_empty() && !self.freshness.iter().any(lacks)
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,6 +93,7 @@ struct State {
     pinned_realm: Option<Realm>,
     installation_id: Option<String>,
     successor: Option<InstallationKey>,
+    predecessor: Option<InstallationKey>,
 }
 
 impl KnownInstallations for LedgerInstallations {
@@ -119,7 +134,12 @@ fn with_id(app: &AppKey, id: &str, asked: &impl Asked) -> Result<Vec<KnownInstal
     let mut search = SearchQuery { q: id.to_owned(), page: FIRST_PAGE };
     let mut known = Vec::new();
     loop {
-        let Found { tenants, next_cursor } = read(asked, &search)?;
+        let found: Found = read(asked, &search)?;
+        if !found.is_whole() {
+            let reason = "a shard is not read to its end, or a tenant is not answered for".to_owned();
+            return Err(LookupFailed { reason });
+        }
+        let Found { tenants, next_cursor, .. } = found;
         let have_it =
             tenants.into_iter().filter(|tenant| tenant.matches.iter().any(|by| by.is_by_id_of(app)));
         for FoundTenant { client_key: client, .. } in have_it {
@@ -128,8 +148,9 @@ fn with_id(app: &AppKey, id: &str, asked: &impl Asked) -> Result<Vec<KnownInstal
             let Shown { installation } = read(asked, &question)?;
             // A search sees what is dated ahead too.
             if installation.installation_id.as_deref() == Some(id) {
-                let (realm, successor) = (installation.pinned_realm, installation.successor);
-                known.push(KnownInstallation { client, realm, successor: successor.map(|next| next.client) });
+                let State { pinned_realm: realm, successor, predecessor, .. } = installation;
+                let [successor, predecessor] = [successor, predecessor].map(|one| Some(one?.client));
+                known.push(KnownInstallation { client, realm, successor, predecessor });
             }
         }
         if next_cursor.is_none() {
@@ -154,7 +175,7 @@ mod tests {
     use ledger_ingest::placing::Placement;
     use ledger_ingest::text::Lines;
     use ledger_record::proof::line::LedgerSecret;
-    use ledger_store::{Catalog, DataDir, Phase, Served, ShardStatus, StoreOptions};
+    use ledger_store::{Catalog, DataDir, Served, ShardStatus, StoreOptions};
 
     use super::*;
 
@@ -189,7 +210,9 @@ mod tests {
         let (catalog, shard) = (Catalog::default(), data.shards().unwrap().remove(0));
         let status = Arc::new(ShardStatus::default());
         status.update(|now| (now.is_ours, now.phase, now.lag_events) = (true, Phase::Live, Some(0)));
-        catalog.insert(shard.clone(), Served { reader: data.read_shard(&shard).unwrap(), status });
+        let reader = data.read_shard(&shard).unwrap();
+        catalog.insert(shard.clone(), Served { reader, status: Arc::clone(&status) });
+        let catching_up = Arc::clone(&status);
         let ledger = LedgerInstallations(Arc::new(Ledger::from_catalog(Arc::new(catalog))));
         let (app, client) = (AppKey::new("app").unwrap(), |key: &str| ClientKey::new(key).unwrap());
         let known = |id: &str| ledger.with_id(&app, id).unwrap();
@@ -197,9 +220,12 @@ mod tests {
             client: client("acme"),
             realm: Realm::parse("EU").ok(),
             successor: Some(client("cloud")),
+            predecessor: None,
         };
         assert_eq!(known("ari:1"), [acme]);
         assert_eq!(known("ari:2").into_iter().map(|one| one.client).collect::<Vec<_>>(), [client("before")]);
         assert_eq!(known("ari:3"), []);
+        catching_up.update(|now| now.phase = Phase::CatchingUp);
+        assert!(ledger.with_id(&app, "ari:1").is_err(), "more may come");
     }
 }

@@ -26,10 +26,10 @@ use ledger_ingest::publish::{Tick, TickError};
 use ledger_ingest::stopping::StoppableThread;
 use ledger_record::json::time::format_instant;
 use ledger_store::{
-    Catalog, DataDir, Halted, Partitioner, Phase, Served, ShardId, ShardStatus, StopCode, replace_file,
-    with_causes,
+    Catalog, DataDir, Halted, JOURNAL, JOURNAL_IS_SOURCE, Partitioner, Phase, Served, ShardId, ShardStatus,
+    StopCode, replace_file, with_causes,
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::Failure;
 use crate::command::now;
@@ -93,7 +93,7 @@ impl LocalError {
 
 /// Where the journal of a data directory is.
 pub(crate) fn journal_dir(config: &Config) -> PathBuf {
-    config.data_dir.join("journal")
+    config.data_dir.join(JOURNAL)
 }
 
 /// Opens the journal of a ledger without Kafka, or makes it, if nothing else feeds the directory.
@@ -112,9 +112,17 @@ pub(crate) fn open_journal(config: &Config, data: &DataDir) -> Result<Journal, F
             "begin in an empty directory; what came from a file is imported there with `import --local`",
         ));
     }
+    let (mark, topic) = (mark(config), topic(config));
+    if let Ok(text) = std::fs::read_to_string(&mark)
+        && let Some((_, other)) = text.split_once('\n').filter(|(_, other)| *other != topic)
+    {
+        let message = format!(
+            "the shards of this ledger without Kafka are named {other}, and kafka.topics says {topic}"
+        );
+        return Err(Failure::new(message).hint(format!("set kafka.topics = [\"{other}\"]")));
+    }
     let journal = Journal::open(&journal_dir(config), &config.journal)?;
-    let mark = mark(config);
-    let write = |out: &mut dyn Write| out.write_all(SOURCE_IN_SHARDS.as_bytes());
+    let write = |out: &mut dyn Write| write!(out, "{SOURCE_IN_SHARDS}\n{topic}");
     replace_file::<io::Error>(&mark, 0o644, write).map_err(|error| Failure::unwritable(&mark, error))?;
     Ok(journal)
 }
@@ -140,7 +148,40 @@ pub(crate) fn is_local(config: &Config) -> bool {
 
 /// Beside the segments: this journal is the source of the data directory.
 fn mark(config: &Config) -> PathBuf {
-    journal_dir(config).join("source")
+    journal_dir(config).join(JOURNAL_IS_SOURCE)
+}
+
+/// The journal of a server: its source, or what its hooks wait in.
+pub(crate) fn journal_of_server(
+    config: &Config,
+    data: &DataDir,
+    takes_hooks: bool,
+) -> Result<Option<Journal>, Failure> {
+    if config.local.is_some() {
+        return open_journal(config, data).map(Some);
+    }
+    if takes_hooks {
+        return Ok(Some(Journal::open(&journal_dir(config), &config.journal)?));
+    }
+    warn_of_waiting(config);
+    Ok(None)
+}
+
+/// Warns of hooks that wait in a journal which nobody publishes, as no app is named any more.
+fn warn_of_waiting(config: &Config) {
+    let dir = journal_dir(config);
+    if is_local(config) || !Journal::exists(&dir) {
+        return;
+    }
+    // Where another process has it open, that one publishes it.
+    let waiting = Journal::open(&dir, &config.journal).map_or(0, |journal| journal.status().waiting_events);
+    if waiting > 0 {
+        warn!(
+            events = waiting,
+            journal = %dir.display(),
+            "hooks were taken here and are not published, as no [[gateway.app]] is named any more; `publish --journal` does"
+        );
+    }
 }
 
 /// What the shards were filled from.
@@ -234,6 +275,7 @@ impl<'a> LocalImport<'a> {
             (&mut applied.late, before.late),
             (&mut applied.duplicates, before.duplicates),
             (&mut applied.refused, before.refused),
+            (&mut applied.raised, before.raised),
         ] {
             *now -= then;
         }
@@ -277,6 +319,10 @@ impl LocalIngest {
                 Err(error) => return drop(opened.send(Err(error))),
             };
             let shards = serve(&importing, &catalog, &options.topic);
+            if reader.end() <= importing.taken() {
+                // Before hooks are taken; the thread says more.
+                reader.break_journal("it is shorter than the ledger that was made of it");
+            }
             let _ = opened.send(Ok(()));
             Reading { importing, reader, shards, stop }.run();
         };
@@ -325,7 +371,13 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn run(mut self) {
         let Err(failed) = self.read() else { return };
-        error!(reason = with_causes(&failed), "the ledger does not go on with its journal");
+        let reason = with_causes(&failed);
+        error!(
+            reason,
+            "the ledger does not go on with its journal, and takes nothing more; OPERATION.md, journal-differs"
+        );
+        // What is appended from here on would be answered and never recorded.
+        self.reader.break_journal(&format!("the ledger does not go on with it: {reason}"));
         for (id, status) in &self.shards {
             status.halt(failed.halted(id));
         }

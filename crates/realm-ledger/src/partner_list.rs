@@ -100,7 +100,7 @@ fn read_csv(mut text: Text<'_>) -> Result<(csv::Reader<Text<'_>>, StringRecord),
 }
 
 /// What parts the columns: of the signs that programs use, the one that the header has most of.
-fn delimiter(start: &[u8]) -> u8 {
+pub(crate) fn delimiter(start: &[u8]) -> u8 {
     let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |sign: &u8| header.split(|byte| byte == sign).count();
     b"\t;,".iter().copied().max_by_key(count).unwrap_or(b',')

@@ -179,11 +179,7 @@ impl Server {
         let admin = listen(&config.http.admin_listen, "http.admin_listen")?;
         let hooks = if config.gateway.apps.is_empty() { None } else { Some(hooks_listener(config)?) };
         let data = Arc::new(secret::open(config)?.0);
-        let journal = match (config.local, &hooks) {
-            (Some(_), _) => Some(local::open_journal(config, &data)?),
-            (None, Some(_)) => Some(Journal::open(&local::journal_dir(config), &config.journal)?),
-            (None, None) => None,
-        };
+        let journal = local::journal_of_server(config, &data, hooks.is_some())?;
         let catalog = Arc::new(Catalog::default());
         let runtime = Builder::new_multi_thread()
             .enable_all()

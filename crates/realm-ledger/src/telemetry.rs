@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -35,6 +36,15 @@ impl Default for LogOptions {
 /// The Kafka client logs a member that a crashed broker fenced as an error when it is dropped. The ledger has logged that
 /// and joined anew by then, so the operator has nothing to do (the level `error`).
 const SILENCED: &str = "rdkafka::consumer::base_consumer=off";
+
+/// Clients that write requests into the log below this level, with their tokens: whatever the level is, they do not.
+const CLIENTS: [&str; 6] = ["ureq", "ureq_proto", "hyper", "hyper_util", "h2", "rustls"];
+
+/// Whether a line may be logged, as far as its source and level tell.
+fn has_no_token(metadata: &tracing::Metadata<'_>) -> bool {
+    let source = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= tracing::Level::INFO || !CLIENTS.contains(&source)
+}
 
 /// The filter of a level; none if it is no level.
 pub(crate) fn filter(level: &str) -> Option<EnvFilter> {
@@ -66,6 +76,7 @@ pub(crate) fn start_logs(
     } else {
         lines.with_ansi(colours).with_target(verbosity > 0).boxed()
     };
+    let filter = filter.and(filter_fn(has_no_token));
     let layers = tracing_subscriber::registry().with(lines.with_filter(filter)).with(access_events::layer());
     layers.try_init().map_err(|error| Failure::caused("logging cannot begin", error))
 }

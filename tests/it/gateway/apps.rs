@@ -1,5 +1,5 @@
-//! An app behind the gateway: atlassian-connect-express, with its own verification on. It sees each call as it came, and the
-//! caller sees its answer as it was.
+//! An app behind the gateway: atlassian-connect-express, and Atlassian's starter for Spring Boot, each with its own
+//! verification on. It sees each call as it came, and the caller sees its answer as it was.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,10 +14,16 @@ use super::{
     APP, BASE, CLIENT, FORGE_APP, SECRET, World, app_options, install_order, journal_text, now, payload, with,
 };
 
+/// What an app is made with.
+type Framework = fn(&[&str]) -> Script;
+
+const EXPRESS: Framework = |args| Script::node("app.js", args);
+const SPRING: Framework = Script::spring;
+
 /// A gateway in front of an app.
-fn in_front() -> (World, Script) {
+fn in_front(framework: Framework) -> (World, Script) {
     let (connect, forge) = (Script::node("connect.js", &[]), Script::python("forge.py"));
-    let app = Script::node("app.js", &[BASE, APP, FORGE_APP, &connect.url, &forge.url]);
+    let app = framework(&[BASE, APP, FORGE_APP, &connect.url, &forge.url]);
     let world =
         World::between(connect, forge, |connect, forge| app_options(connect, forge, Some(&app.url)), None);
     (world, app)
@@ -48,8 +54,17 @@ impl World {
 }
 
 #[test]
-fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
-    let (world, app) = in_front();
+fn connect_app_of_express_verifies_by_itself_and_what_it_takes_is_recorded() {
+    connect_app(EXPRESS);
+}
+
+#[test]
+fn connect_app_of_spring_boot_verifies_by_itself_and_what_it_takes_is_recorded() {
+    connect_app(SPRING);
+}
+
+fn connect_app(framework: Framework) {
+    let (world, app) = in_front(framework);
     let installed = payload("installed");
     let token = world.install_token("/installed", json!({}));
     let answer = world.by_host("POST", "/installed", &token, &installed);
@@ -113,8 +128,17 @@ fn connect_app_verifies_by_itself_and_what_it_takes_is_recorded() {
 }
 
 #[test]
-fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_the_app_and_the_ledger() {
-    let (world, app) = in_front();
+fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_an_app_of_express_and_the_ledger() {
+    forge_app(EXPRESS);
+}
+
+#[test]
+fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_an_app_of_spring_boot_and_the_ledger() {
+    forge_app(SPRING);
+}
+
+fn forge_app(framework: Framework) {
+    let (world, app) = in_front(framework);
     let event =
         |body: &Value, claims: Value| world.by_host("POST", "/forge", &world.forge_token(claims), body);
     let at_top = json!({
@@ -158,6 +182,41 @@ fn forge_events_of_both_shapes_and_steps_of_a_migration_reach_the_app_and_the_le
 }
 
 #[test]
+fn copies_that_an_app_of_express_sends_on_are_recorded() {
+    app_that_copies(EXPRESS);
+}
+
+#[test]
+fn copies_that_an_app_of_spring_boot_sends_on_are_recorded() {
+    app_that_copies(SPRING);
+}
+
+fn app_that_copies(framework: Framework) {
+    let world = World::new(None);
+    let gateway = format!("{}/hooks/roadmap/EU", world.url);
+    let (connect, forge) = (&world.connect.url, &world.forge.url);
+    let app = framework(&[BASE, APP, FORGE_APP, connect, forge, &gateway, &world.copy_token]);
+    let send = |path: &str, authorization: &str, body: &Value| {
+        let headers = [("authorization", authorization), ("content-type", "application/json")];
+        super::call(&format!("{}{path}", app.url), "POST", &headers, &body.to_string()).status
+    };
+    let recorded = |expected: &[&str]| {
+        wait::for_value(|| {
+            let types = world.recorded_types();
+            if types == expected { Ok(()) } else { Err(format!("{types:?}")) }
+        });
+    };
+    let token = world.install_token("/installed", json!({}));
+    assert_eq!(send("/installed", &token, &payload("installed")), 204);
+    recorded(&["installed"]);
+    let enabled = payload("enabled");
+    assert!(send("/enabled", &world.app_signed("POST", "/enabled", "wrong"), &enabled) >= 400);
+    assert_eq!(send("/enabled", &world.app_signed("POST", "/enabled", SECRET), &enabled), 204);
+    recorded(&["installed", "enabled"]);
+    assert!(!journal_text(&world.journal).contains(SECRET));
+}
+
+#[test]
 fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
     let world = World::new(None);
     let seen = |realm: &str, claims: Value| {
@@ -176,6 +235,10 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
     seen("GLOBAL", json!({}));
     let other = json!({ "app": { "installationId": "ari:cloud:ecosystem::installation/other" } });
     seen("GLOBAL", other);
+    // The call of a module that runs when the app goes is no traffic, whatever route its copy takes.
+    let gone = json!({ "app": { "installationId": "ari:cloud:ecosystem::installation/gone", "module": { "type": "core:preUninstall" } } });
+    seen("GLOBAL", gone.clone());
+    seen("GLOBAL", gone);
     let told: Vec<_> = world
         .recorded()
         .iter()
@@ -190,6 +253,7 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
         "installed GLOBAL",
         "subscription-observed INACTIVE",
         "installed GLOBAL",
+        "uninstalled GLOBAL",
     ];
     assert_eq!(told, expected);
 }
@@ -234,7 +298,12 @@ impl KnownInstallations for Known {
 #[test]
 fn first_sight_of_an_installation_that_is_known_from_connect_tells_both() {
     let eu = Realm::parse("EU").ok();
-    let known = KnownInstallation { client: ClientKey::new(CLIENT).unwrap(), realm: eu, successor: None };
+    let known = KnownInstallation {
+        client: ClientKey::new(CLIENT).unwrap(),
+        realm: eu,
+        successor: None,
+        predecessor: None,
+    };
     let answers = vec![Err(()), Ok(vec![known])];
     let known = Arc::new(Known(Mutex::new(answers)));
     let world = World::with(|connect, forge| app_options(connect, forge, None), Some(known));

@@ -1,6 +1,7 @@
 //! Every refusal, by tokens of other libraries: refused with its code, and nothing recorded.
 
 use ledger_api::access::new_token;
+use ledger_tests::gateway::Script;
 use serde_json::{Value, json};
 
 use super::{APP, Answer, World, app_options, call, forge_claims, install_order, now, payload, with};
@@ -212,4 +213,33 @@ fn second_key_server_is_asked_where_the_first_lacks_the_key() {
     assert_eq!(call(&url, "POST", &headers, &payload("installed").to_string()).status, 204);
     let event = &world.recorded()[0];
     assert_eq!((&event["appKey"], &event["endpointRealm"]), (&APP.into(), &"GLOBAL".into()));
+}
+
+#[test]
+fn forge_only_app_takes_no_tokens_that_nobody_can_verify() {
+    let without_audiences = |connect: &Script, forge: &Script| {
+        let mut options = app_options(connect, forge, Some("http://127.0.0.1:1"));
+        options.apps[0].audiences.clear();
+        options
+    };
+    let world = World::with(without_audiences, None);
+    let token = "JWT eyJhbGciOiJub25lIn0.eyJpc3MiOiJ2aWN0aW0ifQ.x";
+    for hook in ["migration/commit", "connect/enabled", "connect/installed"] {
+        refused(&world.hook(hook, token, &json!({ "migrationId": 1 })), 401, "wrong-audience");
+    }
+    assert_eq!(world.recorded(), Vec::<Value>::new());
+}
+
+#[test]
+fn token_of_an_event_that_cannot_be_read_is_good_for_its_retry() {
+    let world = World::new(None);
+    let token = world.forge_token(json!({}));
+    let headers = [("authorization", &*token), ("x-realm-ledger-token", &*world.copy_token)];
+    let event = |body: &str| world.call("POST", "/hooks/roadmap/EU/forge", &headers, body);
+    refused(&event("{"), 400, "bad-body");
+    assert_eq!(event(r#"{"payload":"free","eventType":"avi:jira:updated:issue"}"#).status, 204);
+    // A message that the brokers would never take is refused, and does not hold up the rest.
+    let token = world.install_token("/hooks/roadmap/EU/connect/installed", json!({}));
+    let long = with(payload("installed"), json!({ "entitlementId": "x".repeat(1_020_000) }));
+    refused(&world.copy("connect/installed", &token, &long), 400, "bad-body");
 }

@@ -73,6 +73,7 @@ fn first_forge_call_at_default_says_that_the_data_may_still_be_in_eu() {
     setup.more = vec![("CONFIG", configuration(scratch.path(), &connect, &forge, &hash))];
     let log = scratch.path().join("log");
     let server = Server::start(&setup, &log);
+    server.wait_until_ready(2);
     let story = Story { hooks: hooks_url(&log), server, token, connect, forge };
 
     // A Connect app in EU, which is on its way to Forge.

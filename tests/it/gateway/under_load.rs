@@ -27,20 +27,31 @@ const TENANTS: usize = 8;
 type Sent = BTreeMap<String, Vec<(u64, bool)>>;
 
 /// A gateway of its own, which can be killed.
-struct Alone {
+pub(super) struct Alone {
     brokers: String,
     topic: String,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     config: String,
-    log: PathBuf,
+    pub(super) log: PathBuf,
     process: Process,
 }
 
 impl Alone {
     fn start(brokers: &str, topic: &str, at: &Path, config: &str) -> Self {
+        Self::start_with(brokers, topic, at, config, &[])
+    }
+
+    /// With variables in its environment.
+    pub(super) fn start_with(
+        brokers: &str,
+        topic: &str,
+        at: &Path,
+        config: &str,
+        variables: &[(&str, String)],
+    ) -> Self {
         let (dir, log) = (at.join("gateway"), at.join("gateway.log"));
         std::fs::create_dir_all(&dir).unwrap();
-        let process = launch(brokers, topic, &dir, config, &log);
+        let process = launch(brokers, topic, &dir, config, &log, variables);
         Self {
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
@@ -54,15 +65,30 @@ impl Alone {
     fn kill_and_start(&mut self) {
         self.process.kill();
         std::fs::write(&self.log, "").unwrap();
-        self.process = launch(&self.brokers, &self.topic, &self.dir, &self.config, &self.log);
+        self.process = launch(&self.brokers, &self.topic, &self.dir, &self.config, &self.log, &[]);
+    }
+
+    /// Its memory now and at most, as the system has it.
+    pub(super) fn memory(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let lines = status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(", ")
     }
 }
 
-fn launch(brokers: &str, topic: &str, dir: &Path, config: &str, log: &Path) -> Process {
+fn launch(
+    brokers: &str,
+    topic: &str,
+    dir: &Path,
+    config: &str,
+    log: &Path,
+    variables: &[(&str, String)],
+) -> Process {
     let file = std::fs::File::options().create(true).append(true).open(log).unwrap();
     Process::start(program(), |command| {
         command.args(["gateway", "--config", config, "--data-dir"]).arg(dir);
         command.env("REALM_LEDGER_KAFKA__BROKERS", brokers).env("REALM_LEDGER_KAFKA__TOPICS", topic);
+        command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
         command.env("REALM_LEDGER_HTTP__ADMIN_LISTEN", "127.0.0.1:0").env("REALM_LEDGER_LOG__FORMAT", "json");
         command.stdout(file.try_clone().unwrap()).stderr(file);
     })
@@ -108,7 +134,7 @@ fn send(
     (sent, took)
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 

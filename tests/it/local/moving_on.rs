@@ -16,6 +16,7 @@ fn journal_and_kafka_and_the_journal_published_to_kafka_make_the_same_ledger() {
     import(&lines, &local);
     let file = local.with_extension("ndjson");
     let [file, journal] = [&file, &local].map(|path| path.to_str().unwrap());
+    let mut topics = Vec::new();
     for (data_dir, arguments) in [(&direct, ["publish", file]), (&moved, ["publish", "--journal=JOURNAL"])] {
         let topic = kafka::unique_name("local");
         cluster.create_topic(&topic, 3, &[("message.timestamp.type", "LogAppendTime")]);
@@ -33,9 +34,21 @@ fn journal_and_kafka_and_the_journal_published_to_kafka_make_the_same_ledger() {
         assert_eq!(apps(data_dir, &topic), apps(&local, TOPIC));
         assert_eq!(heads(data_dir, &topic), heads(&local, TOPIC), "refused messages too");
         server::verified(data_dir, &[]);
+        topics.push(topic);
     }
-    // What was published is noted: a second run sends nothing.
-    let again =
-        program(&["publish", "--journal", journal, "--brokers", cluster.bootstrap()]).output().unwrap();
+    // What was published is noted, and where to: a second run sends nothing, and one to another topic does not say that.
+    let publish = |topic: &str, more: &[&str]| {
+        let arguments = ["publish", "--journal", journal, "--brokers", cluster.bootstrap(), "--topic", topic];
+        program(&arguments).args(more).output().unwrap()
+    };
+    let again = publish(&topics[1], &[]);
     assert!(server::stderr(&again).starts_with("0 lines of the journal sent"), "{}", server::stderr(&again));
+    let elsewhere = publish(&topics[0], &[]);
+    let said = server::stderr(&elsewhere);
+    assert_eq!(elsewhere.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("was published to topic {} before", topics[1])), "{said}");
+    assert!(said.contains("--again"), "{said}");
+    let everything = publish(&topics[0], &["--partitioner", "murmur2", "--again"]);
+    let said = server::stderr(&everything);
+    assert!(everything.status.success() && !said.starts_with("0 lines"), "{said}");
 }

@@ -201,16 +201,33 @@ pub(crate) async fn read(body: Body) -> Result<Vec<u8>, Problem> {
 }
 
 /// Reads the body of a request that may have so many bytes, for routes of another kind ([`super::serve_routes`]).
-pub async fn read_body_within(body: Body, max_bytes: usize) -> Result<Vec<u8>, ProblemKind> {
-    read_within(body, max_bytes).await.map_err(|problem| problem.kind)
+/// `has_room` is asked for each piece that arrived, with its bytes: without room the request is overload.
+pub async fn read_body_within(
+    body: Body,
+    max_bytes: usize,
+    has_room: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, ProblemKind> {
+    read_with_room(body, max_bytes, has_room).await.map_err(|problem| problem.kind)
 }
 
-async fn read_within(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
+async fn read_within(body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
+    read_with_room(body, max_bytes, |_| true).await
+}
+
+async fn read_with_room(
+    mut body: Body,
+    max_bytes: usize,
+    mut has_room: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, Problem> {
     let mut read = Vec::new();
     if body.size_hint().lower() <= max_bytes as u64 {
         while read.len() <= max_bytes {
             let Some(frame) = next(&mut body).await else { return Ok(read) };
-            read.extend_from_slice(&frame.map_err(|error| unreadable(&error))?);
+            let frame = frame.map_err(|error| unreadable(&error))?;
+            if !has_room(frame.len()) {
+                return Err(Problem::new(ProblemKind::Overloaded, "too many bodies are open"));
+            }
+            read.extend_from_slice(&frame);
         }
     }
     let _ = tokio::time::timeout(LINGER, drop_rest(&mut body, 16 * BODY_MAX_BYTES.max(max_bytes / 4))).await;

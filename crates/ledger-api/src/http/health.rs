@@ -56,13 +56,16 @@ pub struct JournalHealth {
     pub broken: Option<String>,
     /// Why what waits does not go on.
     pub blocked: Option<String>,
+    /// An event was refused for want of room, and nothing went on since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
 }
 
 impl JournalHealth {
     /// Whether as much waits as may.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.waiting_bytes >= self.max_bytes
+        self.full || self.waiting_bytes >= self.max_bytes
     }
 }
 

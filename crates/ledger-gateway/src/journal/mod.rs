@@ -54,10 +54,11 @@ use ledger_store::lock_file;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
-use crate::limits::{QUEUED_BYTES, QUEUED_LINES};
+use crate::limits::{QUEUED_BYTES, QUEUED_LINES, SEGMENT_BYTES};
 pub use metric::describe;
 pub use publisher::{JournalPublisher, PublishJournalError, PublishedLines, publish_waiting};
 pub use reader::{JournalLine, JournalReader, ReadLineError};
+pub use segment::Destination;
 use shared::Shared;
 use writer::{Queued, SyncFile, Writer};
 
@@ -68,11 +69,17 @@ pub struct JournalOptions {
     pub max_bytes: u64,
     /// How long a segment is kept when all of it is published.
     pub keep: Duration,
+    /// A segment that has so many bytes is followed by a new one.
+    pub segment_bytes: u64,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { max_bytes: 1024 * 1024 * 1024, keep: Duration::from_hours(7 * 24) }
+        Self {
+            max_bytes: 1024 * 1024 * 1024,
+            keep: Duration::from_hours(7 * 24),
+            segment_bytes: SEGMENT_BYTES,
+        }
     }
 }
 
@@ -150,6 +157,19 @@ impl Drop for Open {
     }
 }
 
+/// Room in a journal that is kept for an event until this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    shared: Arc<Shared>,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shared.give_back(self.bytes);
+    }
+}
+
 /// An event that is queued.
 #[derive(Debug)]
 pub struct PendingAppend {
@@ -211,11 +231,33 @@ impl Journal {
         })
     }
 
+    /// Keeps room for an event of so many bytes that is to come, if there is some.
+    pub fn reserve(&self, native_bytes: usize) -> Result<Reservation, AppendError> {
+        let bytes = (native_bytes + line::HEAD_BYTES + 1) as u64;
+        self.0.shared.reserve_room(bytes, bytes)?;
+        Ok(Reservation { shared: Arc::clone(&self.0.shared), bytes })
+    }
+
     /// Queues one without waiting for the disk. Lines have the order in which they were queued.
     pub async fn enqueue(&self, native: &[u8], recorded: Timestamp) -> Result<PendingAppend, AppendError> {
         let text = line::write(native, recorded);
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).min(QUEUED_BYTES);
         self.0.shared.check_room(text.len() as u64)?;
+        self.enqueue_line(text, recorded).await
+    }
+
+    /// The same for one whose room is reserved.
+    pub async fn enqueue_reserved(
+        &self,
+        native: &[u8],
+        recorded: Timestamp,
+        _room: &Reservation,
+    ) -> Result<PendingAppend, AppendError> {
+        self.0.shared.check_broken()?;
+        self.enqueue_line(line::write(native, recorded), recorded).await
+    }
+
+    async fn enqueue_line(&self, text: Vec<u8>, recorded: Timestamp) -> Result<PendingAppend, AppendError> {
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX).min(QUEUED_BYTES);
         let room = Arc::clone(&self.0.shared.queue_room).acquire_many_owned(length).await;
         let room = room.map_err(|_| self.0.shared.broken())?;
         let (answer, written) = oneshot::channel();
@@ -233,6 +275,17 @@ impl Journal {
     /// A reader that goes on behind what is published. What it marks is noted in the directory.
     pub fn read_on(&self) -> JournalReader {
         JournalReader::new(Arc::clone(&self.0.shared), self.0.shared.taken())
+    }
+
+    /// Where it was published to, if it was and that is known.
+    pub fn published_to(&self) -> Option<Destination> {
+        self.0.shared.published_to()
+    }
+
+    /// A reader from the first line, whatever was published. What it marks is noted in the directory.
+    pub fn read_again(&self) -> Result<JournalReader, JournalError> {
+        let first = segment::first(self.0.shared.dir())?;
+        Ok(JournalReader::new(Arc::clone(&self.0.shared), first))
     }
 
     /// A reader from the first line, for a ledger that has its place with its data. Nothing counts as waiting but what is

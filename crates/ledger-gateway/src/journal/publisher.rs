@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use ledger_ingest::kafka::KafkaOptions;
+use ledger_ingest::kafka::{KafkaOptions, TopicFacts};
 use ledger_ingest::publish::{PublishError, Sender};
 use ledger_ingest::stopping::{StoppableThread, sleep_unless_stopped};
 use ledger_store::{Partitioner, with_causes};
 use tracing::{info, warn};
 
-use crate::journal::{Journal, JournalReader, ReadLineError};
+use crate::journal::{Destination, Journal, JournalError, JournalReader, ReadLineError};
 use crate::limits::LINES_AT_ONCE;
 
 /// How long the thread waits for a line before it looks around.
@@ -37,6 +37,19 @@ pub enum PublishJournalError {
     /// The brokers do not take it.
     #[error("line {line} of the journal was not published")]
     Send { line: u64, source: PublishError },
+    /// It was published to another topic.
+    #[error(
+        "the journal was published to topic {} before, which is another one, of another cluster or made anew: what is not in \
+         this one begins at line 1",
+        before.topic
+    )]
+    Elsewhere { before: Destination },
+    /// Its beginning is not there any more.
+    #[error("the journal begins at line {first}: what was before it was published and removed")]
+    Begins { first: u64 },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// How far it was published cannot be noted.
     #[error("how far the journal was published cannot be noted")]
     Note(#[from] io::Error),
@@ -53,13 +66,29 @@ pub struct PublishedLines {
     pub partitioner: Option<Partitioner>,
 }
 
-/// Publishes what waits now, then returns. `report` gets the number of the last line that is acknowledged.
+/// Publishes what waits now, then returns; all of it, where it is to be published to another topic than before.
+/// `report` gets the number of the last line that is acknowledged.
 pub fn publish_waiting(
     journal: &Journal,
     options: &KafkaOptions,
+    to_another: bool,
     mut report: impl FnMut(u64),
 ) -> Result<PublishedLines, PublishJournalError> {
-    let (mut reader, mut published, mut sender) = (journal.read_on(), PublishedLines::default(), None);
+    let line = journal.read_on().next_number();
+    let (sender, to) = connect(options, line)?;
+    let mut sender = Some(sender);
+    let before = journal.published_to().filter(|before| !before.is_same(&to));
+    let (mut reader, mut published) = (journal.read_on(), PublishedLines::default());
+    if let Some(before) = before {
+        if !to_another {
+            return Err(PublishJournalError::Elsewhere { before });
+        }
+        reader = journal.read_again()?;
+        if reader.next_number() > 1 {
+            return Err(PublishJournalError::Begins { first: reader.next_number() });
+        }
+    }
+    reader.publishes_to(to);
     loop {
         let step = step(&mut reader, options, &mut sender)?;
         published.lines += step.lines;
@@ -70,6 +99,15 @@ pub fn publish_waiting(
         }
         report(reader.next_number() - 1);
     }
+}
+
+/// A sender, and where it sends to. `line` is the one that waits for it.
+fn connect(options: &KafkaOptions, line: u64) -> Result<(Sender, Destination), PublishJournalError> {
+    let failed = |source| PublishJournalError::Send { line, source };
+    let sender = Sender::connect(options).map_err(failed)?;
+    let TopicFacts { cluster_id, topic_id, .. } = sender.topic_facts().map_err(failed)?;
+    let topic = options.topics.first().cloned().unwrap_or_default();
+    Ok((sender, Destination { topic, cluster_id, topic_id }))
 }
 
 /// Sends some lines, waits until all are acknowledged, and notes that.
@@ -89,9 +127,12 @@ fn step(
             Err(_) if sent.lines > 0 => break,
             Err(error) => return Err(error.into()),
         };
-        let sender = match connected {
-            Some(sender) => sender,
-            None => connected.insert(Sender::connect(options).map_err(failed(first))?),
+        let sender = if let Some(sender) = connected {
+            sender
+        } else {
+            let (sender, to) = connect(options, first)?;
+            reader.publishes_to(to);
+            connected.insert(sender)
         };
         match sender.send(&line.text) {
             Ok(messages) => sent.messages += u64::from(messages),

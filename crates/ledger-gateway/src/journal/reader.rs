@@ -10,7 +10,7 @@ use std::time::Duration;
 use ledger_core::time::Timestamp;
 
 use crate::journal::line;
-use crate::journal::segment::{self, Place};
+use crate::journal::segment::{self, Destination, Place};
 use crate::journal::shared::Shared;
 use crate::limits::LINE_BYTES;
 
@@ -114,9 +114,20 @@ impl JournalReader {
         for segment in self.finished.drain(..) {
             segment::touch(self.shared.dir(), segment)?;
         }
-        segment::write_published(self.shared.dir(), self.place)?;
+        let noted = self.shared.note_published(self.place);
+        // It is published all the same, and not sent again by this process.
         self.mark_taken();
-        Ok(())
+        noted
+    }
+
+    /// The journal takes nothing more: what is appended would not be read.
+    pub fn break_journal(&self, reason: &str) {
+        self.shared.break_for(reason);
+    }
+
+    /// Where what is marked as published goes to from now on.
+    pub(super) fn publishes_to(&self, to: Destination) {
+        self.shared.set_published_to(to);
     }
 
     fn path(&self) -> PathBuf {

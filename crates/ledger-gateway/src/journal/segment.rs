@@ -5,12 +5,12 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ledger_store::{replace_file, sync_dir};
+use ledger_store::{JOURNAL_IS_SOURCE, replace_file, sync_dir};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::journal::{JournalError, line};
-use crate::limits::LINE_BYTES;
+use crate::limits::{COMMIT_BYTES, LINE_BYTES};
 
 const SUFFIX: &str = ".ndjson";
 const NAME_DIGITS: usize = 20;
@@ -40,6 +40,39 @@ impl Place {
     }
 }
 
+/// The topic that a journal is published to: another one has none of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    pub topic: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub topic_id: Option<String>,
+}
+
+impl Destination {
+    /// Whether it can be the same topic, as far as both are known.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let agree = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.topic == other.topic
+            && agree(&self.cluster_id, &other.cluster_id)
+            && agree(&self.topic_id, &other.topic_id)
+    }
+}
+
+/// How far it was published, and where to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Published {
+    #[serde(flatten)]
+    pub(super) place: Place,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) to: Option<Destination>,
+}
+
 /// A journal without a torn tail.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -48,6 +81,8 @@ pub(super) struct Opened {
     pub(super) end: Place,
     pub(super) taken: Place,
     pub(super) waiting_bytes: u64,
+    /// Where it was published to.
+    pub(super) published_to: Option<Destination>,
 }
 
 pub(super) fn path_of(dir: &Path, first: u64) -> PathBuf {
@@ -77,7 +112,8 @@ pub(super) fn first(dir: &Path) -> Result<Place, JournalError> {
 
 /// Checks what is not published, cuts off a torn tail, and opens the last segment.
 pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
-    let taken = read_published(dir)?;
+    let published = read_published(dir)?;
+    let taken = published.as_ref().map(|published| published.place);
     let segments = list(dir)?;
     let start = taken.unwrap_or(Place::FIRST);
     let mut end = Place::start_of(segments.first().copied().unwrap_or(start.line));
@@ -111,7 +147,8 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     {
         sync_dir(dir).map_err(failed(dir))?;
     }
-    Ok(Opened { file, end, taken: start, waiting_bytes })
+    let published_to = published.and_then(|published| published.to);
+    Ok(Opened { file, end, taken: start, waiting_bytes, published_to })
 }
 
 /// A new segment, durable by name.
@@ -121,7 +158,10 @@ pub(super) fn create(dir: &Path, first: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a segment to its end. A torn tail of the last one is cut off.
+/// As much as one group commit can have left torn.
+const TORN_BYTES: u64 = COMMIT_BYTES as u64 + LINE_BYTES;
+
+/// Reads a segment to its end. A torn tail of the last one is cut off, and kept beside it.
 fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
     let file = File::options().read(true).write(true).open(path).map_err(failed(path))?;
     let mut input = BufReader::with_capacity(1 << 20, &file);
@@ -135,7 +175,7 @@ fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
         let is_valid = text.strip_suffix(b"\n").is_some_and(line::is_valid);
         if is_valid && torn == 0 {
             end = end.behind(read as u64);
-        } else if is_valid || !is_last {
+        } else if is_valid || !is_last || torn + read as u64 > TORN_BYTES {
             let Place { line, offset, .. } = end;
             return Err(JournalError::Damaged { file: path.to_owned(), line, offset });
         } else {
@@ -143,19 +183,35 @@ fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
         }
     }
     if torn > 0 {
-        warn!(file = %path.display(), line = end.line, bytes = torn, "cut off the torn tail of the journal: it was never answered");
+        let kept = path.with_extension(format!("torn-{}", end.offset));
+        keep_tail(&file, end.offset, &kept).map_err(failed(&kept))?;
+        warn!(
+            file = %path.display(),
+            line = end.line,
+            bytes = torn,
+            kept = %kept.display(),
+            "cut off the tail of the journal, which is not whole: a write that a crash tore was never answered"
+        );
         file.set_len(end.offset).and_then(|()| file.sync_all()).map_err(failed(path))?;
     }
     Ok(end)
 }
 
+fn keep_tail(file: &File, offset: u64, to: &Path) -> io::Result<()> {
+    let mut tail = file;
+    tail.seek(SeekFrom::Start(offset))?;
+    let mut kept = File::create(to)?;
+    io::copy(&mut tail, &mut kept)?;
+    kept.sync_all()
+}
+
 /// How far it was published; none: nothing was.
-fn read_published(dir: &Path) -> Result<Option<Place>, JournalError> {
+fn read_published(dir: &Path) -> Result<Option<Published>, JournalError> {
     let path = dir.join(PUBLISHED);
     match fs::read(&path) {
         Ok(text) => {
-            let place = serde_json::from_slice(&text);
-            place.map(Some).map_err(|error| JournalError::Io { path, source: error.into() })
+            let published = serde_json::from_slice(&text);
+            published.map(Some).map_err(|error| JournalError::Io { path, source: error.into() })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(JournalError::Io { path, source }),
@@ -163,8 +219,8 @@ fn read_published(dir: &Path) -> Result<Option<Place>, JournalError> {
 }
 
 /// Notes how far it was published: the old place or the new one survives a power loss.
-pub(super) fn write_published(dir: &Path, place: Place) -> io::Result<()> {
-    let text = ledger_record::json::to_vec(&place).map_err(io::Error::other)?;
+pub(super) fn write_published(dir: &Path, published: &Published) -> io::Result<()> {
+    let text = ledger_record::json::to_vec(published).map_err(io::Error::other)?;
     replace_file(&dir.join(PUBLISHED), 0o644, |out| out.write_all(&text))
 }
 
@@ -180,6 +236,10 @@ pub(super) fn remove_published(
     now: SystemTime,
     keep: Duration,
 ) -> Result<usize, JournalError> {
+    if dir.join(JOURNAL_IS_SOURCE).exists() {
+        // A ledger without Kafka is made of all of them.
+        return Ok(0);
+    }
     let segments = list(dir)?;
     let published = segments.windows(2).filter(|pair| pair[1] <= taken.line).map(|pair| pair[0]);
     let mut removed = 0;

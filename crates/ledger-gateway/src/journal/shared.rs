@@ -7,7 +7,7 @@ use std::time::Duration;
 use ledger_api::http::JournalHealth;
 use tokio::sync::Semaphore;
 
-use crate::journal::segment::{self, Opened, Place};
+use crate::journal::segment::{self, Destination, Opened, Place, Published};
 use crate::journal::{AppendError, JournalOptions, line, metric};
 use crate::limits::QUEUED_BYTES;
 
@@ -28,14 +28,29 @@ struct State {
     /// Behind the last line that the reader has marked.
     taken: Place,
     waiting_bytes: u64,
+    /// Bytes that are promised to events whose calls are under way.
+    reserved_bytes: u64,
+    /// An event was refused for want of room, and nothing went on since.
+    is_full: bool,
     broken: Option<String>,
     blocked: Option<String>,
+    published_to: Option<Destination>,
 }
 
 impl Shared {
     pub(super) fn new(dir: &Path, options: JournalOptions, opened: &Opened) -> Self {
         let Opened { end, taken, waiting_bytes, .. } = *opened;
-        let state = State { end, taken, waiting_bytes, broken: None, blocked: None };
+        let published_to = opened.published_to.clone();
+        let state = State {
+            end,
+            taken,
+            waiting_bytes,
+            reserved_bytes: 0,
+            is_full: false,
+            broken: None,
+            blocked: None,
+            published_to,
+        };
         let queue_room = Arc::new(Semaphore::new(QUEUED_BYTES as usize));
         metric::waiting(end.line - taken.line, waiting_bytes);
         metric::broken(false);
@@ -64,16 +79,37 @@ impl Shared {
 
     /// Whether so many bytes more may wait.
     pub(super) fn check_room(&self, bytes: u64) -> Result<(), AppendError> {
-        let state = self.state();
+        self.reserve_room(bytes, 0)
+    }
+
+    /// The same, and promises some of it.
+    pub(super) fn reserve_room(&self, bytes: u64, reserved: u64) -> Result<(), AppendError> {
+        let mut state = self.state();
         if let Some(reason) = &state.broken {
             return Err(AppendError::Broken { reason: reason.clone() });
         }
         let queued = u64::from(QUEUED_BYTES).saturating_sub(self.queue_room.available_permits() as u64);
-        let (waiting_bytes, max_bytes) = (state.waiting_bytes + queued, self.options.max_bytes);
+        let waiting_bytes = state.waiting_bytes + state.reserved_bytes + queued;
+        let max_bytes = self.options.max_bytes;
         if waiting_bytes + bytes > max_bytes {
+            state.is_full = true;
             return Err(AppendError::Full { waiting_bytes, max_bytes });
         }
+        state.reserved_bytes += reserved;
         Ok(())
+    }
+
+    pub(super) fn give_back(&self, reserved: u64) {
+        let mut state = self.state();
+        state.reserved_bytes = state.reserved_bytes.saturating_sub(reserved);
+    }
+
+    /// Whether it is broken, whatever room there is.
+    pub(super) fn check_broken(&self) -> Result<(), AppendError> {
+        match &self.state().broken {
+            Some(reason) => Err(AppendError::Broken { reason: reason.clone() }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn broken(&self) -> AppendError {
@@ -101,15 +137,27 @@ impl Shared {
         let mut state = self.state();
         // What the reader of a ledger reads again was counted as taken when it began.
         if taken.line > state.taken.line {
-            state.taken = taken;
+            (state.taken, state.is_full) = (taken, false);
             state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
             metric::waiting(state.end.line - taken.line, state.waiting_bytes);
         }
     }
 
+    pub(super) fn published_to(&self) -> Option<Destination> {
+        self.state().published_to.clone()
+    }
+
+    pub(super) fn set_published_to(&self, to: Destination) {
+        self.state().published_to = Some(to);
+    }
+
+    pub(super) fn note_published(&self, place: Place) -> std::io::Result<()> {
+        segment::write_published(&self.dir, &Published { place, to: self.published_to() })
+    }
+
     pub(super) fn mark_all_taken(&self) {
         let mut state = self.state();
-        state.taken = state.end;
+        (state.taken, state.is_full) = (state.end, false);
         state.waiting_bytes = 0;
         metric::waiting(0, 0);
     }
@@ -127,7 +175,7 @@ impl Shared {
 
     pub(super) fn status(&self) -> JournalHealth {
         let (status, taken) = {
-            let State { end, taken, waiting_bytes, broken, blocked } = &*self.state();
+            let State { end, taken, waiting_bytes, is_full, broken, blocked, .. } = &*self.state();
             let status = JournalHealth {
                 lines: end.line - 1,
                 waiting_events: end.line - taken.line,
@@ -136,6 +184,7 @@ impl Shared {
                 oldest: None,
                 broken: broken.clone(),
                 blocked: blocked.clone(),
+                full: *is_full,
             };
             (status, *taken)
         };

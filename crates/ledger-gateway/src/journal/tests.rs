@@ -1,4 +1,5 @@
 mod killed;
+mod rolling;
 mod speed;
 
 use std::fs;

@@ -12,7 +12,7 @@ use tracing::error;
 use crate::journal::metric;
 use crate::journal::segment::{self, Opened, Place};
 use crate::journal::shared::Shared;
-use crate::limits::{COMMIT_BYTES, SEGMENT_AGE, SEGMENT_BYTES};
+use crate::limits::{COMMIT_BYTES, SEGMENT_AGE};
 
 /// Makes what was written durable.
 pub(super) type SyncFile = fn(&File) -> io::Result<()>;
@@ -72,7 +72,8 @@ impl Writer {
 
     fn commit(&mut self, group: &[Queued]) -> io::Result<()> {
         let began = Instant::now();
-        if self.end.offset >= SEGMENT_BYTES || (self.end.offset > 0 && self.began.elapsed() >= SEGMENT_AGE) {
+        let is_large = self.end.offset >= self.shared.options().segment_bytes;
+        if is_large || (self.end.offset > 0 && self.began.elapsed() >= SEGMENT_AGE) {
             self.file = segment::create(self.shared.dir(), self.end.line)?;
             (self.end, self.began) = (Place::start_of(self.end.line), Instant::now());
         }

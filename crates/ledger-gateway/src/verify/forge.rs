@@ -173,12 +173,22 @@ fn is_label(label: &str) -> bool {
     (1..=LABEL_MAX_BYTES).contains(&label.len()) && label.bytes().all(is_harmless)
 }
 
+impl ForgeToken {
+    /// Whether the app is about to be uninstalled, by the module that makes the call.
+    pub(crate) fn is_of_uninstall(&self) -> bool {
+        self.module.as_deref().is_some_and(|module| module.trim_start_matches("core:") == "preUninstall")
+    }
+}
+
 impl InvocationClaims {
     fn proven(self) -> Result<ForgeToken, Refusal> {
         let contexts = self.app.installation.map(|installation| installation.contexts).unwrap_or_default();
         let site_url = self.context.as_ref().and_then(|context| context.site_url.clone());
         let cloud_id = self.context.into_iter().chain(contexts).find_map(|context| context.cloud_id);
         let client = cloud_id.and_then(|id| ClientKey::new(id).ok()).ok_or(Refusal::NoTenant)?;
+        if self.app.installation_id.is_empty() {
+            return Err(Refusal::NoTenant);
+        }
         let license = self.app.license.and_then(|license| {
             Some(License { is_active: license.active?, entitlement: license.ccp_entitlement_id })
         });

@@ -12,3 +12,4 @@ pub use embedded::{EmbeddedBroker, NOT_APPEND_TIME};
 pub use options::{ClientProperties, KafkaOptions, OptionsError};
 pub use rdkafka::error::KafkaError;
 pub use times::TimeSource;
+pub use topic::TopicFacts;

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::kafka::client_log;
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
+use crate::kafka::topic::TopicFacts;
 
 /// How often the client is asked for acknowledgements while it is sent to: each time it reads the clock.
 const SENT_BETWEEN_POLLS: u64 = 64;
@@ -140,6 +141,11 @@ impl Outbox {
             None if waiting > 0 => Err(SendError::TimedOut { waiting, waited: timeout }),
             None => Ok(()),
         }
+    }
+
+    /// Which topic this is.
+    pub(super) fn facts(&self, topic: &str, timeout: Duration) -> Result<TopicFacts, KafkaError> {
+        crate::kafka::topic::facts(self.producer.client(), topic, timeout)
     }
 
     /// How many partitions a topic has.

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::decode::{self, Decoded, Incoming, Message, to_native_json};
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
+use crate::kafka::topic::TopicFacts;
 use crate::placing::sample::sample_keys;
 use crate::placing::{PlacingError, to_place};
 use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
@@ -124,6 +125,12 @@ impl Sender {
     /// How client keys were placed; none: there was none to place, or one partition only.
     pub fn partitioner(&self) -> Option<Partitioner> {
         self.partitioner
+    }
+
+    /// Which topic it sends to, as the brokers tell.
+    pub fn topic_facts(&self) -> Result<TopicFacts, PublishError> {
+        let of_topic = |error| PublishError::Topic { topic: self.topic.clone(), error };
+        self.outbox.facts(&self.topic, self.patience).map_err(of_topic)
     }
 
     /// Waits until everything sent is acknowledged.

@@ -3,7 +3,8 @@
 //! ```json
 //! {"format":1,"number":7,"made":"2026-11-30T02:00:00.000Z","secretFingerprint":"…","ledger":{FILE},
 //!  "shards":[{"topic":"realm.lifecycle","partition":0,"clusterId":"…","topicId":"…","nextOffset":4711,
-//!             "nextPosition":4650,"sealedSize":4650,"sealedRoot":"…","isFed":true,"files":[FILE, …]}, …]}
+//!             "nextPosition":4650,"sealedSize":4650,"sealedRoot":"…","isFed":true,"files":[FILE, …]}, …],
+//!  "journal":[FILE, …]}
 //! FILE = {"name":"000012.sst","size":1234,"sha256":"…","modifiedNs":1764468000000000000}
 //! ```
 //!
@@ -23,13 +24,14 @@ use ledger_record::proof::Hash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::backup::error::io_failed;
+use crate::backup::journal::is_journal_file;
 use crate::backup::{BackupDamage, BackupError};
 use crate::data_dir::manifest::FormatOnly;
 use crate::files::create_file;
 use crate::source::{Partitioner, ShardId};
 
-/// The format that is written, and the only one that is read.
-const FORMAT: u32 = 1;
+/// The newest format. One with a journal has it, so that a program that knows no journal leaves none out; any other has 1.
+const FORMAT: u32 = 2;
 
 /// A generation, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct Generation {
     pub ledger: BackedUpFile,
     /// Every shard that the data directory had.
     pub shards: Vec<BackedUpShard>,
+    /// The journal that is the source of the shards; empty: a topic is.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub journal: Vec<BackedUpFile>,
 }
 
 /// A shard in a generation.
@@ -91,7 +96,7 @@ impl BackedUpShard {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackedUpFile {
-    /// Its name in the directory of the shard.
+    /// Its name in the directory of the shard, or of the journal.
     pub name: String,
     /// In bytes.
     pub size: u64,
@@ -173,8 +178,10 @@ impl Generation {
         secret_fingerprint: Hash,
         ledger: BackedUpFile,
         shards: Vec<BackedUpShard>,
+        journal: Vec<BackedUpFile>,
     ) -> Self {
-        Self { format: FORMAT, number, made, secret_fingerprint, ledger, shards }
+        let format = if journal.is_empty() { 1 } else { FORMAT };
+        Self { format, number, made, secret_fingerprint, ledger, shards, journal }
     }
 
     pub(super) fn read(dir: &Path, number: u64) -> Result<Self, BackupError> {
@@ -197,9 +204,12 @@ impl Generation {
         if self.number != number {
             return Some(format!("it says that it is generation {}", self.number));
         }
-        let names = self.files().map(|(name, _)| name);
-        let mut wrong = names.filter(|name| !is_shard_file(name) && *name != LEDGER);
-        wrong.next().map(|name| format!("{name:?} is no file of a shard"))
+        let mut of_shards = self.shards.iter().flat_map(|shard| &shard.files);
+        let of_shard = of_shards.find(|file| !is_shard_file(&file.name)).map(|file| (file, "a shard"));
+        let of_journal = || self.journal.iter().find(|file| !is_journal_file(&file.name));
+        let wrong = of_shard.or_else(|| of_journal().map(|file| (file, "a journal")));
+        let wrong = wrong.or((self.ledger.name != LEDGER).then_some((&self.ledger, "a data directory")));
+        wrong.map(|(file, whose)| format!("{:?} is no file of {whose}", file.name))
     }
 
     /// Writes it, once and for ever.
@@ -214,7 +224,8 @@ impl Generation {
     /// Every file by name, `ledger.json` first.
     pub(super) fn files(&self) -> impl Iterator<Item = (&str, &BackedUpFile)> {
         let of_shards = self.shards.iter().flat_map(|shard| &shard.files);
-        std::iter::once(&self.ledger).chain(of_shards).map(|file| (file.name.as_str(), file))
+        let all = std::iter::once(&self.ledger).chain(of_shards).chain(&self.journal);
+        all.map(|file| (file.name.as_str(), file))
     }
 
     /// How many bytes it brings back.

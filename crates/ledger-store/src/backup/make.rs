@@ -14,6 +14,7 @@ use crate::backup::error::io_failed;
 use crate::backup::generation::{
     self, BackedUpFile, BackedUpShard, BlobName, Generation, LEDGER, is_shard_file, numbers,
 };
+use crate::backup::journal::{self, JournalFile};
 use crate::backup::{BackupError, BackupProgress, Work};
 use crate::data_dir::DataDir;
 use crate::data_dir::manifest::{Manifest, shard_path};
@@ -74,13 +75,17 @@ pub fn back_up(
         compare_with_last(dir, last, fingerprint, &shards)?;
     }
 
+    // Behind the shards: it has all that they have.
+    let journal = journal::files(data.path())?;
     let before = last.as_ref().map(FilesBefore::new).unwrap_or_default();
-    let total = sources.iter().flat_map(|source| source.files.values()).sum();
+    let of_shards = sources.iter().flat_map(|source| source.files.values());
+    let total = of_shards.chain(journal.iter().map(|file| &file.size)).sum();
     let mut copy =
         Copying { blobs: &target.blobs, before, work: Work::new(total, progress), copied_bytes: 0 };
     for (shard, source) in shards.iter_mut().zip(&sources) {
         shard.files = copy.files(&shard.id(), source)?;
     }
+    let journal = journal.iter().map(|file| copy.of_journal(file)).collect::<Result<_, _>>()?;
     for (id, source) in ids.iter().zip(&sources) {
         source.is_unchanged(id)?;
     }
@@ -88,7 +93,7 @@ pub fn back_up(
     let copied_bytes = copy.copied_bytes;
     target.blobs.sync()?;
     let number = last.map_or(1, |last| last.number + 1);
-    let generation = Generation::new(number, made, fingerprint, ledger, shards);
+    let generation = Generation::new(number, made, fingerprint, ledger, shards, journal);
     generation.write(dir)?;
     Ok(BackupReport { bytes: generation.bytes(), generation, copied_bytes })
 }
@@ -339,15 +344,16 @@ impl ShardFacts {
     }
 }
 
-/// The table files of the generation before, by shard and name.
+/// The files of the generation before, by shard and name; those of the journal have no shard.
 #[derive(Default)]
-struct FilesBefore(BTreeMap<(ShardId, String), BackedUpFile>);
+struct FilesBefore(BTreeMap<(Option<ShardId>, String), BackedUpFile>);
 
 impl FilesBefore {
     fn new(last: &Generation) -> Self {
-        let files = last.shards.iter().flat_map(|shard| {
-            let id = shard.id();
-            shard.files.iter().map(move |file| ((id.clone(), file.name.clone()), file.clone()))
+        let of_shards = last.shards.iter().map(|shard| (Some(shard.id()), &shard.files));
+        let all = of_shards.chain([(None, &last.journal)]);
+        let files = all.flat_map(|(id, files)| {
+            files.iter().map(move |file| ((id.clone(), file.name.clone()), file.clone()))
         });
         Self(files.collect())
     }
@@ -366,27 +372,42 @@ impl Copying<'_> {
         for (name, size) in &source.files {
             let path = source.dir.join(name);
             let is_table = path.extension().is_some_and(|extension| extension == "sst");
-            let modified_ns = if is_table { modified_ns(&path)? } else { None };
-            if let Some(same) = self.as_before(id, name, *size, modified_ns) {
-                self.work.advance(*size)?;
-                files.push(same);
-                continue;
-            }
-            let (sha256, size) = self.put(&path)?;
-            files.push(BackedUpFile { name: name.clone(), size, sha256, modified_ns });
+            files.push(self.file(Some(id), name, &path, *size, is_table)?);
         }
         Ok(files)
     }
 
-    /// A table file that the generation before has, with its blob in place.
+    fn of_journal(&mut self, file: &JournalFile) -> Result<BackedUpFile, BackupError> {
+        self.file(None, &file.name, &file.path, file.size, file.is_final)
+    }
+
+    /// One file, copied unless it never changes and the generation before has it.
+    fn file(
+        &mut self,
+        id: Option<&ShardId>,
+        name: &str,
+        path: &Path,
+        size: u64,
+        is_final: bool,
+    ) -> Result<BackedUpFile, BackupError> {
+        let modified_ns = if is_final { modified_ns(path)? } else { None };
+        if let Some(same) = self.as_before(id, name, size, modified_ns) {
+            self.work.advance(size)?;
+            return Ok(same);
+        }
+        let (sha256, size) = self.put(path)?;
+        Ok(BackedUpFile { name: name.to_owned(), size, sha256, modified_ns })
+    }
+
+    /// A file that the generation before has, with its blob in place.
     fn as_before(
         &self,
-        id: &ShardId,
+        id: Option<&ShardId>,
         name: &str,
         size: u64,
         modified_ns: Option<u64>,
     ) -> Option<BackedUpFile> {
-        let before = self.before.0.get(&(id.clone(), name.to_owned()))?;
+        let before = self.before.0.get(&(id.cloned(), name.to_owned()))?;
         let is_same = modified_ns.is_some() && before.modified_ns == modified_ns && before.size == size;
         (is_same && self.blobs.has(before.sha256, size)).then(|| before.clone())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <backup>/backup.lock                 held while a generation is written, or blobs are removed
-//! <backup>/blobs/<sha256>              a file of a shard by its content, in hex
+//! <backup>/blobs/<sha256>              a file of a shard, or of a journal that is the source, by its content, in hex
 //! <backup>/blobs/<pid>.<count>.new     a file that is being copied; a crash may leave one
 //! <backup>/generations/<n>.json        which blobs make a data directory; written once, never changed      generation
 //!
@@ -24,8 +24,8 @@
 //! - [`fn@restore`]: `ledger.json` comes last, when every shard was compared with what the generation says. Without it
 //!   nothing opens the directory.
 //!
-//! Table files never change, so a generation shares them with the one before: one of the same name, size and time of
-//! modification is not even read again. The secret and the keys are no part of a data directory, so they are in no backup.
+//! Table files never change, nor do segments of a journal but the last, so a generation shares them with the one before: one
+//! of the same name, size and time of modification is not even read again. The secret and the keys are no part of a data directory, so they are in no backup.
 //!
 //! A restored shard is behind its topic, and nothing may take it for the whole before it has caught up
 //! ([`DataDir::is_behind`](crate::DataDir::is_behind)); its log signs nothing until it goes on from the last checkpoint.
@@ -33,6 +33,7 @@
 mod blobs;
 mod error;
 mod generation;
+mod journal;
 mod make;
 mod prune;
 mod restore;

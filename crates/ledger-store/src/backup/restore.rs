@@ -12,7 +12,7 @@ use crate::backup::generation::{BackedUpFile, BackedUpShard, Generation, numbers
 use crate::backup::make::ShardFacts;
 use crate::backup::{BackupDamage, BackupError, BackupProgress, Work};
 use crate::data_dir::DataDir;
-use crate::data_dir::manifest::{Manifest, RESTORE_MARK, file_in, shard_path};
+use crate::data_dir::manifest::{JOURNAL, Manifest, RESTORE_MARK, file_in, shard_path};
 use crate::db::options::StoreOptions;
 use crate::error::OpenError;
 use crate::files::sync_dir;
@@ -52,6 +52,7 @@ pub fn restore(
         }
         sync_to(&path, to)?;
     }
+    copy.journal(&generation, to)?;
     let data = DataDir::unopened(to, options)?;
     for shard in &generation.shards {
         compare(shard, &data)?;
@@ -89,7 +90,7 @@ fn begin(to: &Path) -> Result<PathBuf, BackupError> {
     let mut others = Vec::new();
     for entry in fs::read_dir(to).map_err(io_failed(to))? {
         let name = entry.map_err(io_failed(to))?.file_name();
-        let is_ours = ["shards", RESTORE_MARK, "restoring.ledger"].iter().any(|ours| name == **ours);
+        let is_ours = ["shards", JOURNAL, RESTORE_MARK, "restoring.ledger"].iter().any(|ours| name == **ours);
         if name != *"lost+found" && name != *"ledger.lock" && !(is_interrupted && is_ours) {
             others.push(name);
         }
@@ -97,10 +98,11 @@ fn begin(to: &Path) -> Result<PathBuf, BackupError> {
     if !others.is_empty() {
         return Err(OpenError::NotEmpty { path: to.to_owned() }.into());
     }
-    let shards = to.join("shards");
-    match fs::remove_dir_all(&shards) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(&shards)(error)),
-        _ => {}
+    for half in ["shards", JOURNAL].map(|name| to.join(name)) {
+        match fs::remove_dir_all(&half) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(&half)(error)),
+            _ => {}
+        }
     }
     File::create(&mark).and_then(|file| file.sync_all()).map_err(io_failed(&mark))?;
     sync_dir(to).map_err(io_failed(to))?;
@@ -114,6 +116,18 @@ struct Copy<'a, 'p> {
 }
 
 impl Copy<'_, '_> {
+    fn journal(&mut self, generation: &Generation, to: &Path) -> Result<(), BackupError> {
+        if generation.journal.is_empty() {
+            return Ok(());
+        }
+        let dir = to.join(JOURNAL);
+        fs::create_dir_all(&dir).map_err(io_failed(&dir))?;
+        for file in &generation.journal {
+            self.file(file, &dir.join(&file.name))?;
+        }
+        sync_to(&dir, to)
+    }
+
     /// Copies a file out of its blob, and compares it with what it is called.
     fn file(&mut self, file: &BackedUpFile, to: &Path) -> Result<(), BackupError> {
         let (blob, from) = (file.sha256, self.blobs.path(file.sha256));

@@ -39,6 +39,12 @@ const FILE: &str = "ledger.json";
 /// Beside no such file: the directory is being restored.
 pub(crate) const RESTORE_MARK: &str = "restoring";
 
+/// Where the journal of a data directory is.
+pub const JOURNAL: &str = "journal";
+
+/// Among its files: the journal is the source of the data directory, which no topic feeds.
+pub const JOURNAL_IS_SOURCE: &str = "source";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Manifest {

@@ -18,7 +18,7 @@ use crate::ask_error::AskError;
 use crate::backend::Remote;
 use crate::cli::BackupArgs;
 use crate::output::{Column, raw};
-use crate::{Exit, Failure, backups, local};
+use crate::{Exit, Failure, backups};
 
 const SHARDS: &[Column] = &[
     Column::at("generation", "/generation"),
@@ -88,13 +88,6 @@ fn of_directory(
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    if local::is_local(&config) {
-        let journal = local::journal_dir(&config);
-        context.report(&format!(
-            "the journal is not in it: keep a copy of {} made from now on: the ledger goes on with it",
-            journal.display()
-        ));
-    }
     Ok(made?)
 }
 

@@ -13,7 +13,7 @@ use crate::cli::GatewayArgs;
 use crate::config::FlagValue;
 use crate::gateway::GatewayServer;
 use crate::known::ServerInstallations;
-use crate::local::journal_dir;
+use crate::local::{journal_dir, refuse_local};
 use crate::server::{Signals, hooks_listener, listen};
 use crate::{Exit, Failure, access_events, telemetry};
 
@@ -27,6 +27,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
     let GatewayArgs { data_dir, brokers, listen: address, url, token_file } = args;
     let address = address.map(|value| FlagValue { key: "gateway.listen", flag: "--listen", value });
     let config = context.config([data_dir_flag(data_dir), brokers_flag(brokers), address])?;
+    refuse_local(&config)?;
     context.start_logs(&config.log)?;
     if config.gateway.apps.is_empty() {
         return Err(Failure::new("no app is named whose hooks are to be taken").hint(

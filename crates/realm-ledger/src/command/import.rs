@@ -55,14 +55,21 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let Import { file, data_dir, source, topic, partitions, placing, brokers, .. } = args;
     let Import { check, sort, local, app_ids, accept_refusals, .. } = args;
     let input = InputFile::new(file);
-    let names = AppNames { ids: app_ids.into_iter().collect(), only: None };
+    let mut names = AppNames { ids: app_ids.into_iter().collect(), only: None };
     if check {
+        name_apps(&mut names, &context.config([])?);
         return run_check(context, &input, &names, accept_refusals);
     }
     let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
     let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
+    name_apps(&mut names, &loaded.config);
     if local || local::is_local(&loaded.config) {
-        return import_local::run(context, &input, &names, &loaded.config, partitions);
+        if source.is_some() || topic.is_some() || accept_refusals {
+            let message = "a ledger without Kafka has one source and one topic, and takes no refused line: --source, --topic and \
+                           --accept-refusals mean nothing there";
+            return Err(Failure::new(message).exit(Exit::Usage));
+        }
+        return import_local::run(context, &input, &names, &loaded.config, partitions, sort);
     }
     let source = source_name(source, &input)?;
     let placing = placing_of(&loaded);
@@ -105,6 +112,15 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     evidence::sign_imported(&config, &data, &options.topic)?;
     report_unsigned(context, &config)?;
     Ok(Exit::Done)
+}
+
+/// The apps of the gateway have both names.
+fn name_apps(names: &mut AppNames, config: &Config) {
+    for app in &config.gateway.apps {
+        if let Some(id) = &app.forge_app {
+            names.ids.entry(id.clone()).or_insert_with(|| app.app_key.clone());
+        }
+    }
 }
 
 fn source_name(given: Option<String>, input: &InputFile) -> Result<String, Failure> {
@@ -196,7 +212,7 @@ fn run_check(
     }
 }
 
-fn sort_lines(
+pub(super) fn sort_lines(
     lines: impl Iterator<Item = Result<Line, LineError>>,
     directory: &Path,
 ) -> Result<Sorted, Failure> {
@@ -224,7 +240,12 @@ fn report_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: 
             report.torn_tenants
         ));
     }
-    let ApplyCounts { raised, raised_most_ms, .. } = report.applied;
+    report_raised(context, &report.applied, sorted);
+}
+
+/// Says that recorded times are not those of the file.
+pub(super) fn report_raised(context: &mut Context<'_, '_>, applied: &ApplyCounts, sorted: bool) {
+    let ApplyCounts { raised, raised_most_ms, .. } = *applied;
     if raised == 0 {
         return;
     }

@@ -7,7 +7,7 @@ use ledger_gateway::journal::JournalError;
 use ledger_ingest::import::journal_event;
 use ledger_ingest::text::Line;
 
-use super::import::{open_events, report_unsigned};
+use super::import::{open_events, report_raised, report_unsigned, sort_lines};
 use super::{Context, InputFile, now};
 use crate::config::Config;
 use crate::partner_list::AppNames;
@@ -25,6 +25,7 @@ pub(super) fn run(
     names: &AppNames,
     config: &Config,
     partitions: Option<u32>,
+    sort: bool,
 ) -> Result<Exit, Failure> {
     let bar = context.reading_progress(input);
     let mut lines = open_events(context, input, names, &bar)?;
@@ -36,6 +37,9 @@ pub(super) fn run(
         let is_locked = failure.is::<JournalError>(|error| matches!(error, JournalError::Locked { .. }));
         if is_locked { failure.hint("`serve --local` runs there: stop it for the import") } else { failure }
     })?;
+    if sort {
+        lines = Box::new(sort_lines(lines, data.path())?);
+    }
     let options = local::import_options(config, partitions);
     let mut importing = local::LocalImport::open(&options, &data, &journal)?;
     let (mut taken, mut faults) = (0_u64, 0_u64);
@@ -70,6 +74,7 @@ pub(super) fn run(
         "{taken} events in the journal: {} appended ({} late), {} repeated, {} refused",
         applied.appended, applied.late, applied.duplicates, applied.refused
     ));
+    report_raised(context, &applied, sort);
     evidence::sign_imported(config, &data, &local::topic(config))?;
     report_unsigned(context, config)?;
     if faults > 0 {

@@ -1,6 +1,7 @@
 //! `lineage`: which installation goes on from which. Proposals go out as CSV, and those that a person left in the file
 //! are confirmed: each becomes a `continued` and a `superseded`, published by the server.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use csv::{ReaderBuilder, Writer};
@@ -18,6 +19,7 @@ use crate::ask_error::AskError;
 use crate::backend::{Backend, FIRST_PAGE, Remote};
 use crate::cli;
 use crate::output::{LINEAGE, OutputError, items_at, text_at};
+use crate::partner_list::delimiter;
 use crate::{Exit, Failure};
 
 /// A proposal as a line of the file. Confirming needs the keys and the first event; the rest is for the person.
@@ -46,12 +48,48 @@ struct ProposalRow {
     installation_id: Option<String>,
 }
 
+/// What a spreadsheet takes for the beginning of a formula; the apostrophe is what keeps it from that.
+const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
+
+/// App, the one that is left behind, and the one that goes on.
+type Link = [String; 3];
+
+/// What the ledger says of links now.
+#[derive(Default)]
+struct Known {
+    /// Recorded at both.
+    links: BTreeSet<Link>,
+    proposals: BTreeSet<Link>,
+}
+
+impl Known {
+    fn ask(backend: &Backend) -> Result<Self, Failure> {
+        let mut known = Self::default();
+        let link = |item: &Value| {
+            let app = text_at(item, "/appKey");
+            let app = if app.is_empty() { text_at(item, "/to/appKey") } else { app };
+            [app, text_at(item, "/from/clientKey"), text_at(item, "/to/clientKey")]
+        };
+        let query = LineageQuery { app: None, client: None, page: FIRST_PAGE };
+        for_each_page(backend, query, |links, proposals| {
+            for item in links.iter().map(|item| value(item)) {
+                let is_whole = items_at(&item, "/recorded").len() == 2;
+                // One of the two is missing: the other one is submitted once more, and is known by its id.
+                if is_whole { &mut known.links } else { &mut known.proposals }.insert(link(&item));
+            }
+            known.proposals.extend(proposals.iter().map(|item| link(&value(item))));
+            Ok(())
+        })?;
+        Ok(known)
+    }
+}
+
 pub(super) fn run(context: &mut Context<'_, '_>, args: cli::LineageArgs) -> Result<Exit, Failure> {
     let cli::LineageArgs { client_key: client, app, export, confirm, actor, target } = args;
     let backend = context.backend(&target)?;
     match (confirm, backend) {
-        (Some(file), Backend::Remote(server)) => {
-            confirm_proposals(context, &server, &InputFile::new(file), actor.as_deref().unwrap_or_default())
+        (Some(file), backend @ Backend::Remote(_)) => {
+            confirm_proposals(context, &backend, &InputFile::new(file), actor.as_deref().unwrap_or_default())
         }
         (_, backend) => {
             let query = LineageQuery { app, client, page: FIRST_PAGE };
@@ -129,7 +167,8 @@ fn export_proposals(
 ) -> Result<Exit, Failure> {
     let mut out = Writer::from_writer(&mut context.env.output);
     let beside = for_each_page(backend, query, |_, proposals| {
-        let mut rows = proposals.iter().map(|proposal| ProposalRow::from_proposal(&value(proposal)));
+        let mut rows =
+            proposals.iter().map(|proposal| ProposalRow::from_proposal(&value(proposal)).for_spreadsheets());
         rows.try_for_each(|row| out.serialize(row)).map_err(|error| OutputError(error.into()))
     })?;
     out.flush().map_err(OutputError)?;
@@ -159,6 +198,34 @@ impl ProposalRow {
             entitlement_id: shared("ENTITLEMENT_ID"),
             installation_id: shared("INSTALLATION_ID"),
         }
+    }
+
+    /// Each text as a cell that no spreadsheet takes for a formula. Client keys and ids are what others sent.
+    fn for_spreadsheets(self) -> Self {
+        self.with_texts(|text| if text.starts_with(FORMULA) { format!("'{text}") } else { text })
+    }
+
+    /// The texts again.
+    fn read_back(self) -> Self {
+        self.with_texts(|text| match text.strip_prefix('\'') {
+            Some(rest) if rest.starts_with(FORMULA) => rest.to_owned(),
+            _ => text,
+        })
+    }
+
+    fn with_texts(mut self, change: impl Fn(String) -> String) -> Self {
+        let given = [&mut self.from_realm, &mut self.to_realm, &mut self.site_host];
+        let given = given.into_iter().chain([&mut self.entitlement_id, &mut self.installation_id]);
+        let texts = [&mut self.app_key, &mut self.from_client_key, &mut self.to_client_key];
+        for text in texts.into_iter().chain(given.flatten()) {
+            *text = change(std::mem::take(text));
+        }
+        self
+    }
+
+    /// The link that it proposes.
+    fn link(&self) -> Link {
+        [&self.app_key, &self.from_client_key, &self.to_client_key].map(Clone::clone)
     }
 
     /// The events of the link, for both installations. Both have the time at which the newer one appeared. Their ids
@@ -191,30 +258,50 @@ impl ProposalRow {
 
 fn confirm_proposals(
     context: &mut Context<'_, '_>,
-    server: &Remote,
+    backend: &Backend,
     file: &InputFile,
     actor: &str,
 ) -> Result<Exit, Failure> {
+    // The grammar demands a server.
+    let Backend::Remote(server) = backend else {
+        return Err(Failure::new("name a server").exit(Exit::Usage));
+    };
     let text = context.read(file)?;
+    let delimiter = delimiter(&text);
     let rows: Result<Vec<ProposalRow>, _> =
-        ReaderBuilder::new().from_reader(&text[..]).deserialize().collect();
+        ReaderBuilder::new().delimiter(delimiter).from_reader(&text[..]).deserialize().collect();
     let rows = rows.map_err(|error| {
         Failure::new(format!("the file of proposals: {error}"))
             .hint("confirm a file of `lineage --export`, without the lines that are not to be confirmed")
     })?;
-    let (mut confirmed, mut pending) = (0, Vec::new());
-    for row in &rows {
+    if rows.is_empty() {
+        context.report("the file has no line to confirm");
+        return Ok(Exit::Done);
+    }
+    let known = Known::ask(backend)?;
+    let (mut confirmed, mut refused, mut pending) = (0, 0, Vec::new());
+    for (number, row) in (1..).zip(rows.into_iter().map(ProposalRow::read_back)) {
+        let said = format!("{} of {} goes on from {}", row.app_key, row.to_client_key, row.from_client_key);
+        if known.links.contains(&row.link()) {
+            context.report(&format!("known already: {said}"));
+            continue;
+        }
+        if !known.proposals.contains(&row.link()) {
+            context.report(&format!("row {number}: the ledger does not propose that {said}"));
+            refused += 1;
+            continue;
+        }
         for event in row.events(actor) {
             pending.extend(submit(server, &event)?);
         }
         confirmed += 1;
-        context.report(&format!(
-            "confirmed {confirmed} of {}: {} of {} goes on from {}",
-            rows.len(),
-            row.app_key,
-            row.to_client_key,
-            row.from_client_key
-        ));
+        context.report(&format!("confirmed {confirmed}: {said}"));
+    }
+    if refused > 0 {
+        return Err(Failure::new(format!(
+            "{refused} row(s) are no proposals of this ledger, and were not submitted"
+        ))
+        .hint("`lineage --export` has those that there are; a link of your own is submitted with `submit`"));
     }
     if pending.is_empty() {
         return Ok(Exit::Done);
@@ -251,17 +338,22 @@ mod tests {
     fn exported_line_reads_back_as_it_was() {
         let row = ProposalRow::from_proposal(&proposal());
         let mut out = Writer::from_writer(Vec::new());
-        out.serialize(&row).unwrap();
+        out.serialize(row.clone().for_spreadsheets()).unwrap();
         let text = out.into_inner().unwrap();
         assert_eq!(
             String::from_utf8_lossy(&text),
             "appKey,fromClientKey,fromRealm,fromStatus,lastEvent,toClientKey,toRealm,toStatus,firstEvent,siteHost,\
-             entitlementId,installationId\napp,\"=old, inc\",EU,UNINSTALLED,2026-03-01T02:00:00.000Z,new,,INSTALLED,\
+             entitlementId,installationId\napp,\"'=old, inc\",EU,UNINSTALLED,2026-03-01T02:00:00.000Z,new,,INSTALLED,\
              2026-03-01T03:00:00.000Z,acme.atlassian.net,\"e\"\"1\",\n"
         );
         let read: Vec<ProposalRow> =
             ReaderBuilder::new().from_reader(&text[..]).deserialize().collect::<Result<_, _>>().unwrap();
-        assert_eq!(read, [row]);
+        assert_eq!(read.into_iter().map(ProposalRow::read_back).collect::<Vec<_>>(), [row]);
+        for text in ["'quoted", "'=both", "plain", "-1", "@x", ""] {
+            let row =
+                ProposalRow { from_client_key: text.to_owned(), ..ProposalRow::from_proposal(&proposal()) };
+            assert_eq!(row.clone().for_spreadsheets().read_back(), row, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use ledger_gateway::journal::{Journal, PublishedLines, publish_waiting};
+use ledger_gateway::journal::{Journal, PublishJournalError, PublishedLines, publish_waiting};
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_ingest::placing;
 use ledger_ingest::publish::{PublishError, Sender};
@@ -24,7 +24,7 @@ const AGAIN: &str =
     "publish the file again from the start: what has arrived is known by its id, and counts once";
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, Failure> {
-    let Publish { file, tick, missing_copies, journal, data_dir, brokers, topic, placing } = args;
+    let Publish { file, tick, missing_copies, journal, again, data_dir, brokers, topic, placing } = args;
     let brokers = brokers_flag(brokers.brokers);
     let mut config =
         context.config([brokers, partitioner_flag(placing.partitioner), data_dir_flag(data_dir)])?;
@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Publish) -> Result<Exit, 
         return send_missing(context, &config);
     }
     if let Some(dir) = journal {
-        return send_journal(context, &config, &dir);
+        return send_journal(context, &config, &dir, again);
     }
     let mut options = config.kafka.clone();
     options.partitioner = remembered(&config, &options)?;
@@ -117,7 +117,12 @@ fn send_all(
 }
 
 /// What waits in a journal. Where it breaks off, the next run goes on.
-fn send_journal(context: &mut Context<'_, '_>, config: &Config, dir: &Path) -> Result<Exit, Failure> {
+fn send_journal(
+    context: &mut Context<'_, '_>,
+    config: &Config,
+    dir: &Path,
+    again: bool,
+) -> Result<Exit, Failure> {
     let within = dir.join("journal");
     let dir = if Journal::exists(&within) { &within } else { dir };
     if !Journal::exists(dir) {
@@ -128,10 +133,16 @@ fn send_journal(context: &mut Context<'_, '_>, config: &Config, dir: &Path) -> R
     let waiting = journal.status().waiting_events;
     let bar = context.bar(ProgressBar::new(waiting), "{bar:40} {human_pos}/{human_len} events, {eta} left");
     let first = journal.status().lines - waiting;
-    let published = publish_waiting(&journal, &config.kafka, |line| bar.set_position(line - first));
+    let report = |line: u64| bar.set_position(line.saturating_sub(first));
+    let published = publish_waiting(&journal, &config.kafka, again, report);
     bar.finish_and_clear();
-    let PublishedLines { lines, messages, partitioner } = published
-        .map_err(|error| Failure::from(error).hint("publish it again: it goes on where this ended"))?;
+    let PublishedLines { lines, messages, partitioner } = published.map_err(|error| {
+        let hint = match error {
+            PublishJournalError::Elsewhere { .. } => "`--again` publishes all of it to this topic",
+            _ => "publish it again: it goes on where this ended",
+        };
+        Failure::from(error).hint(hint)
+    })?;
     let placed = partitioner.map(|partitioner| format!("; client keys were placed by {partitioner}"));
     context.report(&format!(
         "{lines} lines of the journal sent to {}, as {messages} messages{}",

@@ -29,9 +29,14 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &RestoreArgs) -> Result<E
         format_instant(generation.made),
         HumanBytes(bytes)
     ));
+    let goes_on = if generation.journal.is_empty() {
+        "`serve` reads on from Kafka where the backup ended"
+    } else {
+        "its source, the journal, is there too: `serve --local` goes on with it"
+    };
     context.report(&format!(
-        "the secret and the keys were not in the backup: `serve` looks for them in {}, or where evidence.keys_dir says. \
-         It reads on from Kafka where the backup ended, and signs once it has caught up with the last checkpoint",
+        "the secret and the keys were not in the backup: they are looked for in {}, or where evidence.keys_dir says. \
+         {goes_on}, and signs once it has caught up with the last checkpoint",
         config.keys_dir().display()
     ));
     Ok(Exit::Done)

@@ -39,7 +39,7 @@ pub(super) struct AuditRow {
     pub(super) time: Option<DateTime>,
     line: u64,
     site: String,
-    app_id: String,
+    pub(super) app_id: String,
     /// In lower case.
     pub(super) event: String,
     /// Where the app was, and where it goes, as far as these are places.
@@ -96,7 +96,10 @@ fn parse_date(text: &str) -> Option<(Date, Option<DateTime>)> {
     let time = instant.map(|instant| Offset::UTC.to_datetime(instant));
     let has_time = text.len() > "2026-03-01".len();
     let time = time.or_else(|| has_time.then(|| text.parse::<DateTime>().ok()).flatten());
-    let day = time.map(DateTime::date).or_else(|| text.get(..10)?.parse().ok())?;
+    let is_day = |rest: &str| rest.is_empty() || rest.starts_with([' ', 'T', ',']);
+    let day = time
+        .map(DateTime::date)
+        .or_else(|| is_day(text.get(10..)?).then_some(text.get(..10)?)?.parse().ok())?;
     Some((day, time))
 }
 
@@ -105,8 +108,19 @@ pub(super) struct AuditLog {
     pub(super) rows: Vec<(Key, AuditRow)>,
     /// Whether the order of the file means anything.
     order_tells: bool,
-    taken_for: Option<(String, AppKey)>,
+    pub(super) taken_for: Option<(String, AppKey)>,
     pub(super) skipped: SkippedRows,
+}
+
+impl AuditLog {
+    /// Refuses rows of one day and installation that leave the app in different places, where nothing tells which came last.
+    pub(super) fn refuse_contradictions(&self) -> Result<(), Failure> {
+        let mut days: BTreeMap<(&Key, Date), Vec<&AuditRow>> = BTreeMap::new();
+        for (key, row) in &self.rows {
+            days.entry((key, row.day)).or_default().push(row);
+        }
+        days.into_values().try_for_each(|rows| last(&rows, self.order_tells).map(drop))
+    }
 }
 
 pub(super) fn read_log(
@@ -146,6 +160,7 @@ pub(super) fn read(
     }
     let mut list = BTreeMap::new();
     for (key, rows) in events {
+        let rows: Vec<&AuditRow> = rows.iter().collect();
         if let Some(AuditRow { line, realm: Some(realm), .. }) = last(&rows, order_tells)? {
             list.insert(key, ListedRealm { realm: *realm, line: *line });
         }
@@ -161,7 +176,8 @@ fn taken_for(rows: &[AuditRow], names: &AppNames) -> Option<(String, AppKey)> {
     Some(((*id).to_owned(), only.clone()))
 }
 
-/// Sorts by day, and within a day as the file does; answers whether that means anything.
+/// Sorts by day, and within a day as the file does, or by time where all rows of the day have one; answers whether the order
+/// of the file means anything.
 fn put_oldest_first(rows: &mut [AuditRow]) -> bool {
     let (rises, falls) =
         (rows.is_sorted_by_key(|row| row.day), rows.iter().rev().is_sorted_by_key(|row| row.day));
@@ -169,13 +185,18 @@ fn put_oldest_first(rows: &mut [AuditRow]) -> bool {
         rows.reverse();
     }
     rows.sort_by_key(|row| row.day);
+    for of_day in rows.chunk_by_mut(|one, other| one.day == other.day) {
+        if of_day.iter().all(|row| row.time.is_some()) {
+            of_day.sort_by_key(|row| row.time);
+        }
+    }
     rises != falls
 }
 
 /// The last of the events of one installation, which come oldest day first.
-fn last(rows: &[AuditRow], order_tells: bool) -> Result<Option<&AuditRow>, Failure> {
+fn last<'r>(rows: &[&'r AuditRow], order_tells: bool) -> Result<Option<&'r AuditRow>, Failure> {
     let Some(day) = rows.last().map(|row| row.day) else { return Ok(None) };
-    let of_day = || rows.iter().filter(|row| row.day == day);
+    let of_day = || rows.iter().copied().filter(|row| row.day == day);
     let times: Option<Vec<DateTime>> = of_day().map(|row| row.time).collect();
     let latest = times.and_then(|times| times.into_iter().max());
     // Without times every row of the day may have been the last.

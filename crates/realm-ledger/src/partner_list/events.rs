@@ -9,8 +9,9 @@
 //! | installations | each | `installed` at the realm, and `data-located` there |
 //!
 //! The ids follow from the rows, so that a row that comes again in another file is the same event. An audit log has days:
-//! its events are at 00:00 UTC, and rows of one day keep their order. A row of a table without `installedAt` is of the
-//! beginning of the day of the import: the table says that it is so, and not since when.
+//! its events are at 00:00 UTC, and rows of one day keep their order, which has to tell something where they contradict each
+//! other. A row of a table without `installedAt` is of the beginning of the day of the import: the table says that it is so,
+//! and not since when. Its id has no day, so on another day the same row is no other event.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +64,10 @@ pub(crate) fn events(
     match form {
         ListForm::ForgeAuditLog => {
             let columns = AuditColumns::from_header(column).ok_or_else(no_columns)?;
-            Ok(of_audit_log(read_log(&mut reader, &columns, names)?))
+            let log = read_log(&mut reader, &columns, names)?;
+            refuse_unnamed(&log, names)?;
+            log.refuse_contradictions()?;
+            Ok(of_audit_log(log))
         }
         ListForm::Installations => {
             let columns = TableColumns::from_header(column).ok_or_else(|| {
@@ -73,18 +77,96 @@ pub(crate) fn events(
             })?;
             let mut rows = Vec::new();
             for row in reader.records() {
-                rows.push(columns.read(&row.map_err(no_csv)?, now)?);
+                let row = row.map_err(no_csv)?;
+                refuse_broken(&row, header.len())?;
+                rows.push(columns.read(&row, now)?);
             }
+            refuse_two_realms(&rows)?;
             Ok(of_table(rows))
         }
     }
 }
 
+/// Refuses a log of apps whose keys are not known: under the id of a Forge app its history and its present never meet.
+fn refuse_unnamed(log: &AuditLog, names: &AppNames) -> Result<(), Failure> {
+    let is_id = |app: &str| app.starts_with("ari:") || is_uuid(app);
+    let unnamed = |(_, row): &&(Key, AuditRow)| is_id(&row.app_id) && !names.ids.contains_key(&row.app_id);
+    let taken_for = log.taken_for.as_ref().map(|(id, _)| id.as_str());
+    match log.rows.iter().find(unnamed).filter(|(_, row)| taken_for != Some(&row.app_id)) {
+        None => Ok(()),
+        Some((_, row)) => {
+            Err(Failure::new(format!("{} is the id of an app, and its app key is not given", row.app_id))
+                .hint(format!(
+                    "name it: --app-id {}=APP_KEY, the key that hooks and producers use",
+                    row.app_id
+                )))
+        }
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
+/// Refuses a row that is none: a quote that does not end takes the rows behind it into one.
+fn refuse_broken(row: &StringRecord, columns: usize) -> Result<(), Failure> {
+    let line = line_of(row);
+    if row.len() != columns {
+        let message = format!("line {line} has {} columns, and the header {columns}", row.len());
+        return Err(Failure::new(message)
+            .hint("a quote that does not end, or a separator without quotes, may be the cause"));
+    }
+    match row.iter().find(|field| field.contains(['\n', '\r'])) {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(format!("a column of line {line} goes on over several lines"))
+            .hint("the quote that begins it may not end")),
+    }
+}
+
+/// Refuses rows that put an installation in two realms at one time.
+fn refuse_two_realms(rows: &[TableRow]) -> Result<(), Failure> {
+    let mut known = BTreeMap::<(&Key, Timestamp), &TableRow>::new();
+    for row in rows {
+        let before = known.entry((&row.key, row.time)).or_insert(row);
+        if before.realm != row.realm {
+            return Err(Failure::new(format!(
+                "line {} says {}, and line {} said another realm of the same installation",
+                row.line, row.realm, before.line
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The migrations of an audit log, which has no ids.
+#[derive(Default)]
+struct Migrations {
+    /// Those that were scheduled or started and did not end.
+    open: BTreeMap<Key, String>,
+    /// How many began on a day.
+    begun: BTreeMap<(Key, String), u64>,
+}
+
+impl Migrations {
+    /// The open one of an installation, or else a new one of that day.
+    fn open(&mut self, key: &Key, day: String) -> String {
+        if let Some(id) = self.open.get(key) {
+            return id.clone();
+        }
+        let count = self.begun.entry((key.clone(), day.clone())).or_default();
+        *count += 1;
+        let id = if *count == 1 { day } else { format!("{day} {count}") };
+        self.open.insert(key.clone(), id.clone());
+        id
+    }
+}
+
 fn of_audit_log(AuditLog { rows, mut skipped, .. }: AuditLog) -> ListEvents {
     let mut list = EventLines::default();
-    let mut open: BTreeMap<Key, String> = BTreeMap::new();
+    let mut migrations = Migrations::default();
     for (key, row) in rows {
-        let Some((kind, fields)) = audit_event(&key, &row, &mut open) else {
+        let Some((kind, fields)) = audit_event(&key, &row, &mut migrations) else {
             skipped.no_event += 1;
             continue;
         };
@@ -95,13 +177,13 @@ fn of_audit_log(AuditLog { rows, mut skipped, .. }: AuditLog) -> ListEvents {
             continue;
         };
         list.rows += 1;
-        list.put("forge-audit-log", &key, kind, time, fields);
+        list.put("forge-audit-log", &key, kind, time, true, fields);
     }
     list.finish(skipped)
 }
 
-/// What a row tells; none: nothing of a realm. `open` has the migrations that were scheduled or started and did not end.
-fn audit_event(key: &Key, row: &AuditRow, open: &mut BTreeMap<Key, String>) -> Option<(&'static str, Value)> {
+/// What a row tells; none: nothing of a realm.
+fn audit_event(key: &Key, row: &AuditRow, migrations: &mut Migrations) -> Option<(&'static str, Value)> {
     let has = |word: &str| row.event.contains(word);
     if has("uninstalled") {
         return Some(("uninstalled", json!({})));
@@ -122,23 +204,24 @@ fn audit_event(key: &Key, row: &AuditRow, open: &mut BTreeMap<Key, String>) -> O
         Some((kind, fields))
     };
     if has("scheduled") {
-        let id = open.entry(key.clone()).or_insert(of_day).clone();
-        return target.is_some().then(|| step("migration-scheduled", id)).flatten();
+        target.as_ref()?;
+        return step("migration-scheduled", migrations.open(key, of_day));
     }
     if has("started") {
-        return step("migration-started", open.entry(key.clone()).or_insert(of_day).clone());
+        return step("migration-started", migrations.open(key, of_day));
     }
-    match (has("completed"), has("failed"), open.remove(key)) {
-        (true, _, Some(id)) => step("migration-committed", id),
-        (true, _, None) => {
+    // Any other word ends one too: cancelled, expired, rolled back.
+    match (has("completed"), migrations.open.remove(key)) {
+        (true, Some(id)) => step("migration-committed", id),
+        (true, None) => {
             let mut fields = json!({ "targetRealm": target? });
             if let Some(location) = row.location {
                 fields["sourceRealm"] = json!(location.as_str());
             }
             Some(("migrated", fields))
         }
-        (_, true, Some(id)) => Some(("migration-rolled-back", json!({ "migrationId": id }))),
-        _ => None,
+        (false, Some(id)) => Some(("migration-rolled-back", json!({ "migrationId": id }))),
+        (false, None) => None,
     }
 }
 
@@ -153,8 +236,11 @@ struct TableColumns {
 }
 
 struct TableRow {
+    line: u64,
     key: Key,
     time: Timestamp,
+    /// The list says when; else the time is that of the import.
+    is_dated: bool,
     realm: String,
     others: Vec<(&'static str, String)>,
 }
@@ -186,8 +272,10 @@ impl TableColumns {
         };
         let others = self.others.iter().map(|(name, column)| (*name, text(*column).trim().to_owned()));
         Ok(TableRow {
+            line,
             key: key(line, text(self.client), text(self.app))?,
             time,
+            is_dated: installed_at.is_some(),
             realm: parse_realm(line, text(self.realm))?.to_string(),
             others: others.filter(|(_, value)| !value.is_empty()).collect(),
         })
@@ -198,13 +286,13 @@ impl TableColumns {
 fn of_table(mut rows: Vec<TableRow>) -> ListEvents {
     rows.sort_by_key(|row| row.time);
     let mut list = EventLines { rows: rows.len() as u64, ..EventLines::default() };
-    for TableRow { key, time, realm, others } in rows {
+    for TableRow { key, time, is_dated, realm, others, .. } in rows {
         let mut fields = json!({ "endpointRealm": realm });
         for (name, value) in others {
             fields[name] = json!(value);
         }
-        list.put("installations", &key, "installed", time, fields);
-        list.put("installations", &key, "data-located", time, json!({ "realm": realm }));
+        list.put("installations", &key, "installed", time, is_dated, fields);
+        list.put("installations", &key, "data-located", time, is_dated, json!({ "realm": realm }));
     }
     list.finish(SkippedRows::default())
 }
@@ -220,11 +308,13 @@ struct EventLines {
 }
 
 impl EventLines {
-    fn put(&mut self, form: &str, key: &Key, kind: &str, time: Timestamp, fields: Value) {
+    /// `is_dated`: the time is of the row, and so a part of its id.
+    fn put(&mut self, form: &str, key: &Key, kind: &str, time: Timestamp, is_dated: bool, fields: Value) {
         let time = format_instant(time);
         let realms = ["endpointRealm", "realm", "sourceRealm", "targetRealm"];
         let realms = realms.iter().filter_map(|name| fields[name].as_str());
-        let id = [form, &time, kind].into_iter().chain(realms).collect::<Vec<_>>().join(" ");
+        let dated = [form, if is_dated { &time } else { "undated" }, kind];
+        let id = dated.into_iter().chain(realms).collect::<Vec<_>>().join(" ");
         let count = self.ids.entry((key.clone(), id.clone())).or_default();
         *count += 1;
         let id = if *count == 1 { id } else { format!("{id} {count}") };
@@ -294,6 +384,74 @@ mod tests {
         );
         let newest_first: Vec<&str> = rows.into_iter().rev().collect();
         assert_eq!(made(ListForm::ForgeAuditLog, &log(&newest_first)).0, expected);
+    }
+
+    fn refused(form: ListForm, text: &str) -> String {
+        let (text, now) = (Text::open(text.as_bytes()).unwrap(), Timestamp::from_millis(1_767_229_200_000));
+        events(text, form, &AppNames::default(), now, "FILE").unwrap_err().reason()
+    }
+
+    const HEADER: &str = "App ID,Site ID,Environment,Event,Event date,Location,Target location";
+
+    #[test]
+    fn each_migration_of_a_day_is_one_of_its_own_and_any_word_ends_it() {
+        let rows = [
+            "app,acme,production,App installed,2026-01-01,US,N/A",
+            "app,acme,production,Migration scheduled,2026-02-01,US,EU",
+            "app,acme,production,Migration cancelled,2026-02-01,US,EU",
+            "app,acme,production,Migration scheduled,2026-02-01,US,EU",
+            "app,acme,production,Migration completed,2026-02-01,US,EU",
+            "app,acme,production,Migration started,2026-02-01,EU,AU",
+        ];
+        let expected = [
+            "acme 2026-01-01 installed US",
+            "acme 2026-02-01 migration-scheduled EU forge-audit-log 2026-02-01",
+            "acme 2026-02-01 migration-rolled-back forge-audit-log 2026-02-01",
+            "acme 2026-02-01 migration-scheduled EU forge-audit-log 2026-02-01 2",
+            "acme 2026-02-01 migration-committed EU forge-audit-log 2026-02-01 2",
+            "acme 2026-02-01 migration-started AU forge-audit-log 2026-02-01 3",
+        ];
+        assert_eq!(made(ListForm::ForgeAuditLog, &format!("{HEADER}\n{}\n", rows.join("\n"))).0, expected);
+    }
+
+    #[test]
+    fn log_that_leaves_a_guess_is_refused() {
+        let log = |rows: &str| refused(ListForm::ForgeAuditLog, &format!("{HEADER}\n{rows}\n"));
+        let one_day = "app,acme,production,App uninstalled,2026-01-01,US,N/A\n\
+                       app,acme,production,App installed,2026-01-01,US,N/A";
+        assert!(log(one_day).starts_with("lines 2 and 3 are of one day"), "{}", log(one_day));
+        for id in ["ari:cloud:ecosystem::app/1", "6d1a2f0e-0000-4000-8000-000000000000"] {
+            let reason = log(&format!("{id},acme,production,App installed,2026-01-01,US,N/A"));
+            assert_eq!(reason, format!("{id} is the id of an app, and its app key is not given"));
+        }
+        let reason = log("app,acme,production,App installed,2026-01-01xyz,US,N/A");
+        assert!(reason.starts_with("line 2: \"2026-01-01xyz\" is no date"), "{reason}");
+    }
+
+    #[test]
+    fn table_with_a_quote_that_does_not_end_or_two_realms_for_one_installation_is_refused() {
+        let table = |rows: &str| {
+            refused(ListForm::Installations, &format!("clientKey,appKey,realm,installedAt,siteUrl\n{rows}"))
+        };
+        let reason = table("a,app,EU,2024-01-01,\"https://x\nb,app,EU,,\n");
+        assert_eq!(reason, "a column of line 2 goes on over several lines");
+        assert_eq!(table("a,app,EU,2024-01-01\n"), "line 2 has 4 columns, and the header 5");
+        assert_eq!(
+            table("a,app,EU,,\na,app,US,,\n"),
+            "line 3 says US, and line 2 said another realm of the same installation"
+        );
+    }
+
+    #[test]
+    fn row_without_a_date_is_the_same_event_on_another_day() {
+        let ids = |now: i64| -> Vec<Value> {
+            let text = Text::open(&b"clientKey,appKey,realm\na,app,EU\n"[..]).unwrap();
+            let now = Timestamp::from_millis(now);
+            let made = events(text, ListForm::Installations, &AppNames::default(), now, "FILE").unwrap();
+            let lines = made.ndjson.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()["id"].clone()).collect()
+        };
+        assert_eq!(ids(1_767_229_200_000), ids(1_767_229_200_000 + 3 * DAY_MS));
     }
 
     #[test]
