@@ -326,9 +326,9 @@ fn on_kafka(guarded: &Guarded) -> String {
     ids.dedup();
     assert_eq!(ids.len(), events.len(), "each has an id of its own");
     for (principal, query, code) in [
-        (json!("support@example.com"), "Log", "scope-missing"),
-        (json!("support@example.com"), "Log", "ok"),
-        (json!("support@example.com"), "Installation", "not-granted"),
+        (json!("https://id.example.com#support@example.com"), "Log", "scope-missing"),
+        (json!("https://id.example.com#support@example.com"), "Log", "ok"),
+        (json!("https://id.example.com#support@example.com"), "Installation", "not-granted"),
         (json!("partner"), "Log", "scope-missing"),
         (Value::Null, "Installation", "unauthenticated"),
     ] {

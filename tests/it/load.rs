@@ -87,7 +87,7 @@ fn missing_bodies_do_not_block_health() {
     let (cluster, scratch) = (kafka::shared(), scratch::directory());
     let setup = setup(cluster, "stuck", scratch.path(), 1);
     let server = Server::start(&setup, &scratch.path().join("log"));
-    let stuck = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
+    let stuck = "POST /v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
     let held: Vec<_> = (0..1_030).map(|_| connect(&server, stuck)).collect();
     let mut took: Vec<_> = (0..20).map(|_| livez(&server)).collect();
     took.sort_unstable();
@@ -102,7 +102,7 @@ fn missing_bodies_do_not_block_health() {
 /// The time of the answer, on a connection of its own.
 fn livez(server: &Server) -> Duration {
     let began = Instant::now();
-    let mut stream = connect(server, "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let mut stream = connect(server, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -125,7 +125,7 @@ fn unread_log_streams_cost_little_memory() {
     server.wait_until_ready(1);
     wait_for_seq(&server, 2_500);
     let before = resident_mib(&server);
-    let log = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
+    let log = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
     let mut held: Vec<_> = (0..CLIENTS).map(|_| connect(&server, log)).collect();
     for stream in &mut held {
         let mut first = [0; 15];

@@ -142,7 +142,7 @@ await point("quarantine: a refused message is shown with its reason", async (pag
 await point("what-if: policies side by side, gaps as a histogram with a table, and who differs", async (page) => {
   await view(page, "#/what-if?policies=days%3A30%2Coff");
   await waitFor(page, "Installations that would be otherwise");
-  const { reports } = await (await fetch(`${url}/v1/whatif`, { method: "POST", body: JSON.stringify({ policies: [{ mode: "off" }, { mode: "days", days: 30 }] }) })).json();
+  const { reports } = await (await fetch(`${url}/v1/whatif`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ policies: [{ mode: "off" }, { mode: "days", days: 30 }] }) })).json();
   const rows = await page.locator("[aria-label='Table: Policies'] tbody tr").allInnerTexts();
   assert.equal(rows.length, 2);
   assert.ok(rows[0].includes(String(reports[0].reinstalls)), rows[0]);

@@ -11,6 +11,8 @@ fn main() -> Answered<()> {
         Some("proof") => proof(),
         Some("follow") => follow(),
         Some("back_up") => back_up(),
+        Some("search") => search(),
+        Some("submit") => submit(),
         other => Err(format!("no example is called {other:?}").into()),
     }
 }

@@ -24,6 +24,14 @@ fn where_was_it() -> Answered<()> {
     Ok(())
 }
 
+fn search() -> Answered<()> {
+    let found = ask_json("/v1/search?q=acme.atl")?;
+    for tenant in found["tenants"].as_array().into_iter().flatten() {
+        println!("{}", tenant["clientKey"]);
+    }
+    Ok(())
+}
+
 fn timeline() -> Answered<()> {
     let log = ask_json("/v1/tenants/acme.atlassian.net/log")?;
     for record in log["records"].as_array().into_iter().flatten() {
@@ -63,7 +71,17 @@ fn follow() -> Answered<()> {
 fn back_up() -> Answered<()> {
     let order = ureq::post(format!("{}/v1/backups", env::var("U")?));
     let order = order.header("authorization", format!("Bearer {}", env::var("TOKEN")?));
-    let lines = order.send(r#"{"keep": 7}"#)?.body_mut().read_to_string()?;
+    let lines = order.content_type("application/json").send(r#"{"keep": 7}"#)?.body_mut().read_to_string()?;
     println!("{}", lines.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+fn submit() -> Answered<()> {
+    let order = r#"{"id": "case-4715", "type": "product-moved", "time": "2026-11-05T10:00:00Z",
+                    "clientKey": "acme.atlassian.net", "productRealm": "EU"}"#;
+    let request = ureq::post(format!("{}/v1/commands", env::var("U")?)).content_type("application/json");
+    let request = request.header("authorization", format!("Bearer {}", env::var("TOKEN")?));
+    let became: Value = serde_json::from_reader(request.send(order)?.body_mut().as_reader())?;
+    println!("{} {}", became["id"], became["records"][0]["topic"]);
     Ok(())
 }

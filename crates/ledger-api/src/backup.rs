@@ -61,6 +61,9 @@ pub struct BackupAnswer {
     pub copied_bytes: u64,
     /// Generations that were removed.
     pub removed: Vec<u64>,
+    /// Generations that stay and do not read. They may need any file, so none was removed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unread: Vec<u64>,
     /// Where the secret and the keys are, which are not in it.
     pub keys_dir: String,
 }
@@ -98,6 +101,7 @@ impl BackupAnswer {
             bytes: generation.bytes(),
             copied_bytes: 0,
             removed: Vec::new(),
+            unread: Vec::new(),
             keys_dir,
         }
     }

@@ -32,6 +32,7 @@
 
 pub mod access;
 pub mod action;
+mod authorities;
 pub mod backup;
 pub mod command;
 pub mod decisions;
@@ -46,6 +47,7 @@ mod proto;
 pub mod query;
 mod server;
 
+pub use authorities::{CertificatesError, client_tls};
 pub use http::serve_admin;
 pub use server::{router, serve};
 mod readers;

@@ -73,6 +73,9 @@ pub const BUNDLE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// How long to wait before looking again for a tenant that is to appear.
 pub const POSITION_RETRY: Duration = Duration::from_millis(20);
 
+/// Granted apps that are looked up one by one for a tenant; of more than that its row is read.
+pub const GRANTS_LOOKED_UP: usize = 16;
+
 /// How long `minPosition` waits for the record.
 pub const POSITION_WAIT: Duration = Duration::from_secs(5);
 
@@ -119,7 +122,10 @@ pub const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(5);
 /// What TLS keeps of an answer beside the system, for each connection: a record.
 pub const TLS_UNSENT_BYTES: usize = 16 * 1024;
 
-/// Longest name of the principal of a web token.
+/// How far the clock of an issuer may be off: by so much a token outlives its end.
+pub const ISSUER_LEEWAY_MAX: Duration = Duration::from_mins(5);
+
+/// Longest name of a principal.
 pub const PRINCIPAL_NAME_MAX_BYTES: usize = 255;
 
 /// Longest request target: two keys of 255 bytes and a cursor with two more, all percent-encoded, fit.
@@ -134,9 +140,9 @@ pub const HEADERS_MAX: usize = 100;
 /// Streams of a connection on HTTP/2 at a time: as many as the standard advises to allow at least.
 pub const HTTP_2_STREAMS: u32 = 100;
 
-/// Longest head of a request that HTTP/2 reads. What is beyond [`HEAD_MAX_BYTES`] is refused with a problem; what is
-/// beyond this, with its status alone.
-pub const HTTP_2_HEAD_MAX_BYTES: u32 = 64 * 1024;
+/// Longest head of a request that HTTP/2 reads. What is beyond [`HEAD_MAX_BYTES`] is refused with a problem, so that gRPC
+/// has a status too; what is beyond this, by the library, with its status over HTTP alone.
+pub const HTTP_2_HEAD_MAX_BYTES: u32 = 256 * 1024;
 
 /// What clients may send ahead on all streams of a connection.
 pub const HTTP_2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
@@ -227,6 +233,9 @@ pub const POLICIES_MAX: usize = 32;
 
 /// How long a command waits for its records.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
+
+/// Commands that wait at a time; others are answered with what is recorded.
+pub const COMMANDS_WAITING_MAX: usize = 64;
 
 /// How long to wait before looking for them again.
 pub const COMMAND_RETRY: Duration = Duration::from_millis(25);

@@ -59,6 +59,8 @@ problems! {
     Unauthenticated: 401 Unauthenticated "unauthenticated" "Who asks is not known";
     /// The credentials are good, and not for this question.
     ScopeMissing: 403 PermissionDenied "scope-missing" "Scope missing";
+    /// A server without access control was asked under a name that is none of this machine, or by a page of another site.
+    ForeignSite: 403 PermissionDenied "foreign-site" "Asked by another site";
     /// Nothing is recorded of it.
     NotFound: 404 NotFound "not-found" "Not found";
     /// `knownSeq` is beyond the tenant's last record.

@@ -166,6 +166,9 @@ macro_rules! questions {
             /// The same with its method in gRPC.
             pub const METHODS: &[(&'static str, &'static str)] = &[$((stringify!($name), $method)),+];
 
+            /// What each takes to be asked, by its name.
+            pub const SCOPES: &[(&'static str, AccessScope)] = &[$((stringify!($name), AccessScope::$access)),+];
+
             /// Its name, for logs and metrics.
             #[must_use]
             pub const fn name(&self) -> &'static str {

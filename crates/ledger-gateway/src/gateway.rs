@@ -43,7 +43,7 @@ pub(crate) struct GatewayState {
     /// By host: the app and its realm.
     hosts: BTreeMap<String, (usize, Realm)>,
     pub(crate) journal: Journal,
-    access: Arc<Access>,
+    pub(crate) access: Arc<Access>,
     pub(crate) known: Option<Arc<dyn KnownInstallations>>,
     pub(crate) install_keys: InstallKeys,
     pub(crate) forge_keys: ForgeKeys,

@@ -10,12 +10,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ledger_api::http::{JournalHealth, RenderMetrics, serve_routes};
-use ledger_api::limits::{ADMIN_CONNECTIONS_MAX, Deadlines};
+use ledger_api::limits::{ADMIN_CONNECTIONS_MAX, CREDENTIALS_INTERVAL, Deadlines, JWKS_REFRESH_AFTER};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayState};
 use crate::journal::Journal;
 use crate::limits::{CONNECTIONS_MAX, HOOKS_AT_A_TIME, LOOKUPS_AT_A_TIME};
 
@@ -39,9 +39,21 @@ pub async fn serve(
 ) -> io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "hooks are taken");
     let state = Arc::clone(&gateway.0);
+    let following = tokio::spawn(follow_keys(Arc::clone(&gateway.0)));
     serve_routes(listener, gateway.routes(), CONNECTIONS_MAX, Deadlines::default(), shutdown).await;
+    following.abort();
     state.settle().await;
     Ok(())
+}
+
+/// Reads keys again that are old: those of Forge, and those of issuers, as a gateway that runs alone has no other server that
+/// does.
+async fn follow_keys(state: Arc<GatewayState>) {
+    loop {
+        tokio::time::sleep(CREDENTIALS_INTERVAL).await;
+        state.forge_keys.refresh(JWKS_REFRESH_AFTER).await;
+        state.access.refresh(JWKS_REFRESH_AFTER).await;
+    }
 }
 
 /// Answers `/livez`, `/readyz` and `/metrics` of a gateway that has no ledger beside it.

@@ -17,6 +17,7 @@
 //! - [`publish`]: decisions, dead letters, ticks, and events of a file.
 //! - [`sign`]: what is signed of a log, so that it never forks.
 //! - [`topics`]: the topics with the settings they need.
+//! - [`traces`]: the trace context of messages, on its way to what was decided.
 //! - [`text`]: a file as a partner has it, read as lines.
 //! - [`import`]: history from a file.
 //! - [`placing`]: which partition a key belongs in.
@@ -46,3 +47,4 @@ pub mod sign;
 pub mod stopping;
 pub mod text;
 pub mod topics;
+pub mod traces;

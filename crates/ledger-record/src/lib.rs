@@ -63,3 +63,4 @@ pub mod record;
 pub mod rejection;
 pub mod replay;
 pub mod rows;
+pub mod token;

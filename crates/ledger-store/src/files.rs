@@ -1,9 +1,9 @@
 //! Files that are replaced whole and for good, and files that are locks. In: a path and what writes the bytes. Out: the old
 //! file or the new one, whole, also after a power loss.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,6 +69,11 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Makes a directory, and those above it that are missing, for this user alone.
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// How long a lock is waited for: who gives it up may end a moment later, and a process that is just being started has a
 /// copy of every open file, and with it the lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -77,7 +82,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Makes a lock file if it is missing, and holds it until the answer is dropped. None: someone else does.
 pub fn lock_file(path: &Path) -> io::Result<Option<File>> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let until = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {

@@ -41,12 +41,13 @@ pub(crate) fn make(
     let BackupReport { generation, copied_bytes, .. } = back_up(data, open, dir, now(), progress)?;
     let shown = |path: &Path| path.display().to_string();
     let answer = BackupAnswer::new(&generation, shown(dir), shown(keys_dir));
-    let mut removed = Vec::new();
+    let mut answer = BackupAnswer { copied_bytes, ..answer };
     if let Some(keep) = keep {
         // What was made stays, whoever follows.
-        removed = prune(dir, keep, &mut |_, _| ControlFlow::Continue(()))?.removed;
+        let pruned = prune(dir, keep, &mut |_, _| ControlFlow::Continue(()))?;
+        (answer.removed, answer.unread) = (pruned.removed, pruned.unread);
     }
-    Ok(BackupAnswer { copied_bytes, removed, ..answer })
+    Ok(answer)
 }
 
 /// Makes backups of what a server has open.

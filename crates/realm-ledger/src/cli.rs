@@ -20,7 +20,7 @@ mod token;
 pub(crate) use asking::{
     DecisionsArgs, ExplainArgs, LineageArgs, ListArgs, LogArgs, MigrationsArgs, PreviewArgs,
     QuarantineCommand, QuarantineRetry, QuarantineShow, QueryTarget, ReconcileArgs, ReplayArgs, SearchArgs,
-    StateArgs, SubmitArgs, WhatIfArgs, WindowsArgs,
+    ServerArgs, StateArgs, SubmitArgs, WhatIfArgs, WindowsArgs,
 };
 pub(crate) use audit::{
     CheckpointArgs, DataDirArg, Export, KeysCommand, KeysGenerate, KeysRetire, KeysShow, Prove, Rebuild,

@@ -1,6 +1,5 @@
 //! Which installations have an id at Atlassian: asked of the ledger of this process, or of a server.
 
-use std::fmt;
 use std::sync::Arc;
 
 use ledger_api::ledger::{FreshnessJson, Ledger};
@@ -15,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::ask_error::AskError;
-use crate::backend::{Completeness, FIRST_PAGE, Remote};
+use crate::backend::{Completeness, FIRST_PAGE, Remote, ServerCredentials};
 use crate::command::now;
 
 /// The ledger of this process.
@@ -23,22 +22,10 @@ use crate::command::now;
 pub(crate) struct LedgerInstallations(pub(crate) Arc<Ledger>);
 
 /// A server.
+#[derive(Debug)]
 pub(crate) struct ServerInstallations {
-    url: String,
-    token: Option<String>,
-}
-
-impl ServerInstallations {
-    pub(crate) const fn new(url: String, token: Option<String>) -> Self {
-        Self { url, token }
-    }
-}
-
-/// Without the token.
-impl fmt::Debug for ServerInstallations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerInstallations").field("url", &self.url).finish_non_exhaustive()
-    }
+    pub(crate) url: String,
+    pub(crate) credentials: ServerCredentials,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +91,8 @@ impl KnownInstallations for LedgerInstallations {
 
 impl KnownInstallations for ServerInstallations {
     fn with_id(&self, app: &AppKey, id: &str) -> Result<Vec<KnownInstallation>, LookupFailed> {
-        let failed = |error: AskError| LookupFailed { reason: error.to_string() };
-        let server = Remote::new(&self.url, Completeness::default()).with_token(self.token.as_deref());
-        with_id(app, id, &server.map_err(failed)?)
+        let Self { url, credentials } = self;
+        with_id(app, id, &Remote::new(url, Completeness::default(), credentials.clone()))
     }
 }
 

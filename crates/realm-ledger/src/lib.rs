@@ -35,12 +35,15 @@ mod gateway;
 mod known;
 mod local;
 mod memory;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod output;
 mod partner_list;
 mod sampling;
 mod secret;
 mod server;
 pub mod telemetry;
+mod traces;
 
 use std::ffi::OsString;
 

@@ -40,6 +40,7 @@ use crate::evidence::EvidenceThreads;
 use crate::gateway::GatewayServer;
 use crate::known::LedgerInstallations;
 use crate::local::{self, LocalIngest};
+use crate::traces::Spans;
 use crate::{
     Exit, Failure, access_events, allocator, app_copies, descriptors, memory, sampling, secret, telemetry,
 };
@@ -73,6 +74,7 @@ struct Pipeline {
     publisher: Option<Publisher>,
     evidence: Option<EvidenceThreads>,
     background: Vec<Background>,
+    spans: Option<Arc<Spans>>,
 }
 
 /// How long what had begun may take to stop when the start failed.
@@ -110,6 +112,9 @@ impl Pipeline {
         catalog: &Arc<Catalog>,
     ) -> Result<(), Failure> {
         local::refuse_local(config)?;
+        // Before anything is read. Without decisions to publish there is nothing to make spans of.
+        let collector = config.otlp.as_deref().filter(|_| config.kafka.decisions_topic.is_some());
+        self.spans = collector.map(Spans::start).transpose()?;
         self.ingest = Some(Ingest::start(Arc::clone(data), Arc::clone(catalog), &config.kafka)?);
         let options = config.kafka.clone();
         // On a thread of its own: a broker that does not answer delays nothing.
@@ -152,6 +157,9 @@ impl Pipeline {
                 given_up.push("signing (what is sealed is signed after the next start)");
             }
         });
+        if let Some(spans) = self.spans.take() {
+            spans.stop_by(output);
+        }
         given_up
     }
 }

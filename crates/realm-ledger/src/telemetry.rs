@@ -5,9 +5,12 @@
 //! text on a terminal, else JSON, one object a line. Metrics are kept in one Prometheus recorder; the server of
 //! `/metrics` gets the function that renders them.
 
+use std::borrow::Cow;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use ledger_record::token::without_tokens;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
@@ -52,6 +55,24 @@ pub(crate) fn filter(level: &str) -> Option<EnvFilter> {
     EnvFilter::try_new(format!("{SILENCED},{level}")).ok()
 }
 
+/// Writes lines without the tokens of the service, whatever line one got into: it may have been pasted for a key.
+struct WithoutTokens<W>(W);
+
+impl<W: Write> Write for WithoutTokens<W> {
+    /// The subscriber writes a line as a whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(line).map(without_tokens) {
+            Ok(Cow::Owned(masked)) => self.0.write_all(masked.as_bytes())?,
+            Ok(Cow::Borrowed(_)) | Err(_) => self.0.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Begins to log to stderr. `verbosity` counts the `-v`: 1 is debug, 2 is trace, whatever the level is.
 pub(crate) fn start_logs(
     options: &LogOptions,
@@ -70,7 +91,7 @@ pub(crate) fn start_logs(
         "text" => false,
         _ => !terminal,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| WithoutTokens(std::io::stderr()));
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(false).boxed()
     } else {
@@ -142,6 +163,16 @@ mod tests {
         assert!(filter("info,ledger_ingest=debug").is_some());
         assert!(filter("").is_none());
         assert!(filter("info,ledger_ingest=loud").is_none());
+    }
+
+    #[test]
+    fn lines_are_written_without_tokens() {
+        let token = ledger_record::token::new_token([3; 32]);
+        let mut lines = WithoutTokens(Vec::new());
+        let line = format!("{{\"message\":\"no such key: {token}\"}}\n");
+        lines.write_all(line.as_bytes()).unwrap();
+        lines.write_all(b"\xff and on\n").unwrap();
+        assert_eq!(lines.0, b"{\"message\":\"no such key: rl_***\"}\n\xff and on\n");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Subscribers {
             for _ in 0..*count {
                 let (bytes, slow) = (Arc::clone(&bytes), Arc::clone(&slow));
                 let head = format!(
-                    "GET /v1/decisions?from=begin{filter} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n"
+                    "GET /v1/decisions?from=begin{filter} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n"
                 );
                 runtime.spawn(async move {
                     let mut stream = TcpStream::connect(address).await.expect("a connection");

@@ -133,6 +133,8 @@ public class App {
                 var request = new ContentCachingRequestWrapper(raw);
                 chain.doFilter(request, response);
                 if (response.getStatus() > 299) return;
+                // What the handler has not read.
+                request.getInputStream().readAllBytes();
                 var copy = HttpRequest.newBuilder(URI.create(gateway[0] + "/" + HOOKS.get(raw.getRequestURI())))
                     .header("Authorization", raw.getHeader("Authorization"))
                     .header("X-Realm-Ledger-Token", gateway[1])

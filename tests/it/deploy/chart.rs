@@ -37,7 +37,10 @@ secrets:
   environment: [kafka-password]
 persistence: { storageClass: fast, backup: 10Gi }
 service: { type: LoadBalancer, annotations: { a: b } }
+gateway: { port: 8082 }
+global: { region: eu }
 networkPolicy:
+  hooks: [{ namespaceSelector: { matchLabels: { name: ingress } } }]
   clients: [{ namespaceSelector: { matchLabels: { team: support } } }]
   monitoring: [{ namespaceSelector: { matchLabels: { name: monitoring } } }]
   kafka: { ports: [9092, 9093], peers: [{ ipBlock: { cidr: 10.0.0.0/8 } }] }
@@ -50,6 +53,32 @@ podLabels: { team: ledger }
 nodeSelector: { disk: fast }
 tolerations: [{ key: ledger, operator: Exists }]
 affinity: { nodeAffinity: {} }
+"#;
+
+/// Those who may ask are named in the configuration alone: by an issuer, and by a certificate.
+const ISSUER: &str = r#"
+kafka: { brokers: "kafka:9092" }
+config: |
+  [[access.issuer]]
+  issuer = "https://id.example.com"
+  audience = "{{ .Release.Name }}"
+  jwks = "https://id.example.com/keys"
+  algorithms = ["RS256"]
+"#;
+const CERTIFICATE: &str = r#"
+kafka: { brokers: "kafka:9092" }
+config: |
+  [http.tls]
+  certificate = "/etc/tls/tls.crt"
+  key = "/etc/tls/tls.key"
+  client_ca = "/etc/tls/ca.crt"
+  [[ access.certificate ]]
+  name = "support"
+  sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+  scopes = ["read"]
+  apps = ["*"]
+volumes: [{ name: tls, secret: { secretName: tls } }]
+volumeMounts: [{ name: tls, mountPath: /etc/tls }]
 "#;
 
 const FEWEST: &str = "{ kafka: { brokers: 'kafka:9092' }, open: true }";
@@ -131,12 +160,50 @@ fn program_takes_the_configuration_of_a_pod() {
         ("kafka.instance", "\"ledger-realm-ledger-0\""),
         ("access.open", "false"),
         ("http.listen", "\"0.0.0.0:8080\""),
+        ("gateway.listen", "\"0.0.0.0:8082\""),
     ] {
         assert_eq!(value(&all, key), expected, "{key}");
+    }
+    assert_ne!(value(&fewest, "gateway.listen"), "\"0.0.0.0:8082\"");
+    for (values, key, expected) in [
+        (ISSUER, "access.issuer", "audience = \"ledger\""),
+        (CERTIFICATE, "access.certificate", "name = \"support\""),
+    ] {
+        let named = settings(values);
+        assert!(
+            value(&named, key).contains(expected) && value(&named, "access.open") == "false",
+            "{named:?}"
+        );
     }
     let mut keys = all.iter().filter_map(|setting| setting["setting"].as_str());
     assert!(keys.any(|key| key.starts_with("access.token")), "{all:?}");
     assert!(value(&all, "backup.dir").ends_with("/var/lib/realm-ledger-backup/backup\""), "{all:?}");
+}
+
+#[test]
+fn hooks_reach_the_gateway_where_it_has_a_port() {
+    let (with, without) = (rendered(EVERYTHING), rendered(FEWEST));
+    for part in [
+        "- { name: hooks, containerPort: 8082 }",
+        "- { name: hooks, port: 8082, targetPort: hooks }",
+        "- ports: [{ protocol: TCP, port: hooks }]",
+    ] {
+        assert!(with.contains(part) && !without.contains(part), "{part}: {with}");
+    }
+    assert!(with.contains("name: ingress"), "{with}");
+}
+
+/// A shard that stops takes no other one out of the Service, unless that is asked for.
+#[test]
+fn pod_that_answers_is_ready() {
+    let probe = |values: &str| {
+        let manifests = rendered(values);
+        let probe = manifests.split("readinessProbe:").nth(1).unwrap();
+        probe.lines().nth(1).unwrap().trim().to_owned()
+    };
+    assert_eq!(probe(FEWEST), "httpGet: { path: \"/livez\", port: admin }");
+    let strict = FEWEST.replace("open: true", "open: true, readinessPath: /readyz");
+    assert_eq!(probe(&strict), "httpGet: { path: \"/readyz\", port: admin }");
 }
 
 #[test]
@@ -149,6 +216,10 @@ fn values_that_cannot_work_are_refused() {
         (nobody, "who may ask?"),
         (many, "secrets.ledgerSecret"),
         (unknown, "'replica' not allowed"),
+        (&format!("{ISSUER}open: true"), "open: true lets everyone ask"),
+        ("{ kafka: { brokers: 'kafka:9092' }, config: '# [[access.token]]' }", "who may ask?"),
+        ("{ kafka: { brokers: 'kafka:9092' }, open: true, persistence: { data: '' } }", "persistence"),
+        ("{ kafka: { brokers: 'kafka:9092' }, open: true, gateway: { port: 9090 } }", "gateway"),
     ] {
         let output = render(values);
         assert!(

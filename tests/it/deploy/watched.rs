@@ -21,13 +21,15 @@ fn lines_with<'t>(text: &'t str, mark: &str) -> Vec<&'t str> {
     text.lines().filter_map(|line| line.trim_start().strip_prefix(mark)).collect()
 }
 
-/// A server that reads one topic, waits for another one that is not there, signs, publishes, has backups, and someone
-/// who may ask.
+/// A server that reads one topic, waits for another one that is not there, signs, publishes, takes hooks, has backups, and
+/// someone who may ask.
 fn watched_server(scratch: &Path) -> Server {
     let cluster = kafka::shared();
     let config = scratch.join("realm-ledger.toml");
     let access = "[[access.token]]\nname = \"support\"\nscopes = [\"read\"]\napps = [\"*\"]\nsha256 = \"";
-    std::fs::write(&config, format!("{access}{}\"\n", "ab".repeat(32))).unwrap();
+    let hooks = "[gateway]\nlisten = \"127.0.0.1:0\"\n[[gateway.app]]\nname = \"app\"\napp_key = \"app\"\n\
+                 realms = [\"EU\"]\naudiences = [\"https://app.example.com\"]\n";
+    std::fs::write(&config, format!("{access}{}\"\n{hooks}", "ab".repeat(32))).unwrap();
     let mut setup = Setup::new(cluster, kafka::unique_name("watched"), scratch.join("data"));
     for (topic, named) in
         [(&mut setup.decisions_topic, "decisions"), (&mut setup.checkpoints_topic, "checkpoints")]

@@ -42,6 +42,7 @@ const PURE: [(&str, &[&str]); 2] = [
         &[
             "base64",
             "bincode",
+            "crc32fast",
             "ed25519-dalek",
             "fnv",
             "hex",
@@ -57,7 +58,7 @@ const PURE: [(&str, &[&str]); 2] = [
 ];
 
 /// Libraries that only one crate may use.
-const ONLY_USED_BY: [(&str, &[&str]); 20] = [
+const ONLY_USED_BY: [(&str, &[&str]); 24] = [
     ("axum", &["ledger-api", "ledger-gateway"]),
     ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
@@ -69,9 +70,13 @@ const ONLY_USED_BY: [(&str, &[&str]); 20] = [
     ("jsonwebtoken", &["ledger-api", "ledger-gateway"]),
     ("metrics-exporter-prometheus", &["realm-ledger"]),
     ("opentelemetry", &["realm-ledger"]),
+    ("opentelemetry-http", &["realm-ledger"]),
+    ("opentelemetry-otlp", &["realm-ledger"]),
+    ("opentelemetry_sdk", &["realm-ledger"]),
     ("rdkafka", &["ledger-ingest", "ledger-tests"]),
     ("ring", &["ledger-api"]),
     ("rocksdb", &["ledger-store"]),
+    ("rusty-s3", &["realm-ledger"]),
     ("tokio-rustls", &["ledger-api"]),
     ("toml", &["realm-ledger"]),
     ("tonic", &["ledger-api", "ledger-tests"]),

@@ -1,16 +1,19 @@
 //! The table of all who may ask.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ledger_core::time::Timestamp;
+use ledger_record::token::{TOKEN_PREFIX, is_token};
 
+use super::allowance::Allowance;
+use super::certificate::ClientCertificate;
 use super::grants::Grants;
 use super::jwks::{KeySet, KeySetError};
 use super::jwt::{IssuerOptions, Issuers, TokenRefused};
 use super::principal::{AccessScope, Principal, Scopes};
-use super::rate::{Bucket, Rate};
-use super::token::{TOKEN_PREFIX, find, is_whole, token_hash};
+use super::rate::Rate;
+use super::token::{find, token_hash};
 
 /// What the owner of the server decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +92,14 @@ pub enum AccessOptionsError {
         /// Whose.
         name: String,
     },
+    /// A name that another principal could have, or be taken for.
+    #[error("{name:?} cannot be a name of access: {why}")]
+    Name {
+        /// Which.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
     /// Without its keys no token of an issuer is good.
     #[error("the keys of issuer {issuer} cannot be read")]
     Keys {
@@ -156,6 +167,7 @@ impl<'r> Credentials<'r> {
 #[derive(Debug, Default)]
 pub struct Access {
     rate: u32,
+    is_open: bool,
     tokens: Owners,
     certificates: Owners,
     issuers: Issuers,
@@ -178,6 +190,28 @@ pub struct Admission {
     pub until: Option<Timestamp>,
 }
 
+/// Stands between a given actor and the principal that recorded it.
+pub(super) const VIA: &str = " via ";
+
+/// Names are recorded for ever, so each is that of one principal, whatever its credentials.
+fn check_names(options: &AccessOptions) -> Result<(), AccessOptionsError> {
+    let tokens = options.tokens.iter().map(|token| &token.name);
+    let names: Vec<_> = tokens.chain(options.certificates.iter().map(|of| &of.name)).collect();
+    for (place, name) in names.iter().enumerate() {
+        let refused = |why| Err(AccessOptionsError::Name { name: (*name).clone(), why });
+        if names[..place].contains(name) {
+            return Err(AccessOptionsError::Twice { what: "the name", name: (*name).clone() });
+        }
+        if name.contains(VIA) {
+            return refused("what is recorded by one for another has \" via \" between the two");
+        }
+        if options.issuers.iter().any(|of| name.starts_with(&of.issuer)) {
+            return refused("it begins as those of an issuer do");
+        }
+    }
+    Ok(())
+}
+
 pub(super) const fn bad(reason: &'static str) -> Refusal {
     Refusal::BadCredentials { reason }
 }
@@ -187,8 +221,8 @@ impl Access {
     pub fn new(options: &AccessOptions) -> Result<Self, AccessOptionsError> {
         let rate = Rate { per_second: options.rate, burst: options.burst };
         let principal = |name: &str, scopes, apps: &Grants| {
-            let (name, apps, bucket) = (name.to_owned(), apps.clone(), Arc::new(Bucket::new(rate)));
-            Arc::new(Principal { name, scopes, apps, bucket })
+            let (name, apps, allowance) = (name.to_owned(), apps.clone(), Arc::new(Allowance::new(rate)));
+            Arc::new(Principal { name, scopes, apps, allowance })
         };
         let (mut tokens, mut certificates) = (Owners::default(), Owners::default());
         for TokenOptions { name, sha256, scopes, apps, expires } in &options.tokens {
@@ -197,8 +231,9 @@ impl Access {
         for CertificateOptions { name, sha256, scopes, apps } in &options.certificates {
             certificates.add(sha256, principal(name, *scopes, apps), None)?;
         }
+        check_names(options)?;
         let issuers = Issuers::new(&options.issuers, rate)?;
-        Ok(Self { rate: options.rate, tokens, certificates, issuers })
+        Ok(Self { rate: options.rate, is_open: options.open, tokens, certificates, issuers })
     }
 
     /// Whether there is access control at all: someone is named.
@@ -207,20 +242,23 @@ impl Access {
         !self.tokens.owners.is_empty() || !self.certificates.owners.is_empty() || !self.issuers.are_none()
     }
 
+    /// Whether everyone may ask, whatever name they know this machine by.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// The principal that the credentials are of, if they are good now and it may send another request. A token comes
-    /// before a certificate, which is given by its SHA-256.
+    /// before a certificate.
     pub fn admit(
         &self,
         credentials: Credentials<'_>,
-        certificate: Option<&[u8; 32]>,
+        certificate: Option<&ClientCertificate>,
         now: Timestamp,
     ) -> Result<Admission, Denied> {
         let admission = match credentials {
             Credentials::None => match certificate {
                 None => return Err(Refusal::NoCredentials.into()),
-                Some(hash) => {
-                    self.certificates.find(hash, now)?.ok_or(bad("the certificate is not known"))?
-                }
+                Some(certificate) => self.owner_of_certificate(certificate, now)?,
             },
             Credentials::Other => {
                 return Err(bad("expected one header authorization: Bearer and a token").into());
@@ -228,7 +266,7 @@ impl Access {
             Credentials::Bearer(token) if token.starts_with(TOKEN_PREFIX) => self.owner_of(token, now)?,
             Credentials::Bearer(token) => self.issuers.verify(token, now)?,
         };
-        if admission.principal.bucket.take(Instant::now()) {
+        if admission.principal.allowance.take_request(Instant::now()) {
             return Ok(admission);
         }
         let refusal = Refusal::RateLimited { per_second: self.rate };
@@ -239,7 +277,7 @@ impl Access {
     pub async fn admit_with_new_keys(
         &self,
         credentials: Credentials<'_>,
-        certificate: Option<&[u8; 32]>,
+        certificate: Option<&ClientCertificate>,
         clock: fn() -> Timestamp,
     ) -> Result<Admission, Denied> {
         match self.admit(credentials, certificate, clock()) {
@@ -251,16 +289,30 @@ impl Access {
         }
     }
 
+    /// A connection outlives the handshake that looked at its certificate.
+    fn owner_of_certificate(
+        &self,
+        certificate: &ClientCertificate,
+        now: Timestamp,
+    ) -> Result<Admission, Refusal> {
+        if certificate.until <= now {
+            return Err(bad("the certificate has expired"));
+        }
+        let owner = self.certificates.find(&certificate.sha256, now)?;
+        let owner = owner.ok_or(bad("the certificate is not known"))?;
+        Ok(Admission { until: Some(certificate.until), ..owner })
+    }
+
     fn owner_of(&self, token: &str, now: Timestamp) -> Result<Admission, Refusal> {
-        if !is_whole(token) {
+        if !is_token(token) {
             return Err(bad("the token was cut off or mistyped, as its checksum does not fit"));
         }
         self.tokens.find(&token_hash(token), now)?.ok_or(bad("the token is not known"))
     }
 
-    /// Reads keys of issuers again that were read long ago. Called now and then.
-    pub async fn refresh(&self) {
-        self.issuers.refresh().await;
+    /// Reads keys of issuers again that were read so long ago. Called now and then.
+    pub async fn refresh(&self, after: Duration) {
+        self.issuers.refresh(after).await;
     }
 }
 
@@ -274,9 +326,6 @@ impl Owners {
         let twice = |what| Err(AccessOptionsError::Twice { what, name: principal.name.clone() });
         if self.hashes.contains(hash) {
             return twice("sha256");
-        }
-        if self.owners.iter().any(|owner| owner.principal.name == principal.name) {
-            return twice("the name");
         }
         self.hashes.push(*hash);
         self.owners.push(Admission { principal, until: expires });
@@ -366,7 +415,17 @@ mod tests {
         let refused = |tokens| table(tokens).unwrap_err().to_string();
         assert!(refused(vec![owner("a", 1, None), owner("b", 1, None)]).starts_with("sha256 of b"));
         assert!(refused(vec![owner("a", 1, None), owner("a", 2, None)]).starts_with("the name of a"));
+        assert!(refused(vec![owner("a via b", 1, None)]).contains("via"));
         assert!(!table(Vec::new()).unwrap().is_on());
+        let certificate = CertificateOptions {
+            name: "a".to_owned(),
+            sha256: [1; 32],
+            scopes: Scopes::default(),
+            apps: Grants::All,
+        };
+        let (tokens, certificates) = (vec![owner("a", 1, None)], vec![certificate]);
+        let both = Access::new(&AccessOptions { tokens, certificates, ..AccessOptions::default() });
+        assert!(both.unwrap_err().to_string().starts_with("the name of a"));
     }
 
     #[test]

@@ -14,15 +14,18 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgo
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Semaphore;
 
+use super::loopback::is_loopback;
+use crate::authorities::{CertificatesError, client_tls};
 use crate::limits::{
-    JWKS_KEYS_MAX, JWKS_MAX_BYTES, JWKS_READ_TIMEOUT, JWKS_REFRESH_AFTER, JWKS_REREAD_AFTER, JWKS_WAITING_MAX,
+    JWKS_KEYS_MAX, JWKS_MAX_BYTES, JWKS_READ_TIMEOUT, JWKS_REREAD_AFTER, JWKS_WAITING_MAX,
 };
 
 /// Where a set comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeySource {
     File(PathBuf),
-    Url(String),
+    /// With the authorities that its server is checked by, where they are no public ones.
+    Url(String, Option<PathBuf>),
 }
 
 /// Why a set cannot be read.
@@ -51,6 +54,21 @@ pub enum KeySetError {
     Insecure {
         /// Which.
         url: String,
+    },
+    /// The authorities of its server.
+    #[error("the authorities of {url} cannot be used")]
+    Authorities {
+        /// Of which URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: CertificatesError,
+    },
+    /// Authorities without a server.
+    #[error("{place} is no https URL, so no authority checks who serves it")]
+    NoServer {
+        /// Where the keys are.
+        place: String,
     },
     /// The content.
     #[error("{from} has no JWKS that can be used: {reason}")]
@@ -92,8 +110,13 @@ fn warn(error: &KeySetError) {
 impl KeySet {
     /// The set at a path or a URL. A file has to be there; a URL that does not answer is read again later.
     pub fn new(place: &str) -> Result<Self, KeySetError> {
+        Self::by_authorities(place, None)
+    }
+
+    /// The same; the server of a URL is checked by the authorities of a file.
+    pub fn by_authorities(place: &str, authorities: Option<&Path>) -> Result<Self, KeySetError> {
         let set = Self {
-            source: source_of(place)?,
+            source: source_of(place, authorities)?,
             keys: RwLock::default(),
             read_at: Mutex::default(),
             readings: AtomicU64::default(),
@@ -105,6 +128,11 @@ impl KeySet {
             read => read?,
         }
         Ok(set)
+    }
+
+    /// Whether keys may be read from this place. Whether they are there shows only when they are read.
+    pub fn check_place(place: &str, authorities: Option<&Path>) -> Result<(), KeySetError> {
+        source_of(place, authorities).map(drop)
     }
 
     /// The key for a token's header; none if it is not known.
@@ -133,9 +161,9 @@ impl KeySet {
         }
     }
 
-    /// Reads it again if that is long ago, so that a key that its issuer took back is not taken for ever.
-    pub(super) async fn refresh(self: &Arc<Self>) {
-        if self.is_older_than(JWKS_REFRESH_AFTER) {
+    /// Reads it again if that is so long ago, so that a key that its issuer took back is not taken for ever.
+    pub async fn refresh(self: &Arc<Self>, after: Duration) {
+        if self.is_older_than(after) {
             self.read_aside().await;
         }
     }
@@ -159,7 +187,7 @@ impl KeySet {
         *self.last_read() = Some(Instant::now());
         let (from, text) = match &self.source {
             KeySource::File(path) => (path.display().to_string(), read_file(path)?),
-            KeySource::Url(url) => (url.clone(), read_url(url)?),
+            KeySource::Url(url, authorities) => (url.clone(), read_url(url, authorities.as_deref())?),
         };
         let content = |reason: String| KeySetError::Content { from: from.clone(), reason };
         let set: JwkSet = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
@@ -176,14 +204,14 @@ impl KeySet {
     }
 }
 
-fn source_of(place: &str) -> Result<KeySource, KeySetError> {
+fn source_of(place: &str, authorities: Option<&Path>) -> Result<KeySource, KeySetError> {
+    if authorities.is_some() && !place.starts_with("https://") {
+        return Err(KeySetError::NoServer { place: place.to_owned() });
+    }
     let Some((scheme, rest)) = place.split_once("://") else { return Ok(KeySource::File(place.into())) };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let is_loopback = ["127.0.0.1", "localhost", "[::1]"]
-        .iter()
-        .any(|name| host.strip_prefix(name).is_some_and(|port| port.is_empty() || port.starts_with(':')));
-    if scheme == "https" || (scheme == "http" && is_loopback) {
-        return Ok(KeySource::Url(place.to_owned()));
+    if scheme == "https" || (scheme == "http" && is_loopback(host)) {
+        return Ok(KeySource::Url(place.to_owned(), authorities.map(Path::to_owned)));
     }
     Err(KeySetError::Insecure { url: place.to_owned() })
 }
@@ -196,9 +224,12 @@ fn read_file(path: &Path) -> Result<String, KeySetError> {
     read.map_err(|source| KeySetError::File { path: path.to_owned(), source })
 }
 
-fn read_url(url: &str) -> Result<String, KeySetError> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(JWKS_READ_TIMEOUT)).max_redirects(0).build().into();
+/// The file of authorities is read each time, so that it can be replaced.
+fn read_url(url: &str, authorities: Option<&Path>) -> Result<String, KeySetError> {
+    let tls = client_tls(authorities);
+    let tls = tls.map_err(|source| KeySetError::Authorities { url: url.to_owned(), source })?;
+    let config = ureq::Agent::config_builder().timeout_global(Some(JWKS_READ_TIMEOUT)).max_redirects(0);
+    let agent: ureq::Agent = config.tls_config(tls).build().into();
     let failed = |source| KeySetError::Url { url: url.to_owned(), source: Box::new(source) };
     let mut answer = agent.get(url).header("accept", "application/json").call().map_err(failed)?;
     answer.body_mut().with_config().limit(JWKS_MAX_BYTES).read_to_string().map_err(failed)
@@ -228,6 +259,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::limits::JWKS_REFRESH_AFTER;
 
     /// Of RFC 7517 and RFC 8037.
     const P256: &str = r#"{"kty":"EC","crv":"P-256","kid":"a","use":"sig","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
@@ -271,10 +303,10 @@ mod tests {
         }
         let another = P256.replace(r#""a""#, r#""c""#);
         write(&set(&[P256, &another]));
-        keys.refresh().await;
+        keys.refresh(JWKS_REFRESH_AFTER).await;
         assert_eq!(keys.readings(), 2, "a minute is not long ago");
         *keys.last_read() = Instant::now().checked_sub(JWKS_REFRESH_AFTER);
-        keys.refresh().await;
+        keys.refresh(JWKS_REFRESH_AFTER).await;
         assert!(has(&keys, Some("c"), Algorithm::ES256) && !has(&keys, Some("b"), Algorithm::EdDSA));
         assert!(!has(&keys, None, Algorithm::ES256), "it could mean either");
     }
@@ -315,13 +347,19 @@ mod tests {
 
     #[test]
     fn keys_are_read_over_tls_or_from_this_machine() {
-        let source = |place: &str| source_of(place);
+        let source = |place: &str| source_of(place, None);
         assert_eq!(source("keys.json").unwrap(), KeySource::File("keys.json".into()));
         for url in ["https://a.example/k", "http://127.0.0.1:80/k", "http://localhost/k", "http://[::1]:1/k"]
         {
-            assert_eq!(source(url).unwrap(), KeySource::Url(url.to_owned()));
+            assert_eq!(source(url).unwrap(), KeySource::Url(url.to_owned(), None));
         }
-        for url in ["http://a.example/k", "http://localhost.a.example/k", "ftp://a", "http://127.0.0.1.a/"] {
+        for url in [
+            "http://a.example/k",
+            "http://localhost.a.example/k",
+            "ftp://a",
+            "http://127.0.0.1.a/",
+            "http://127.0.0.1:1@a.example/",
+        ] {
             assert!(source(url).unwrap_err().to_string().contains("no https URL"), "{url}");
         }
     }

@@ -9,6 +9,7 @@
 //! the claim of apps sees none. The clock is the caller's, to which the issuer's may be off by its leeway.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
+use super::admit::VIA;
 use super::admit::{AccessOptionsError, Admission, Refusal, bad};
+use super::allowance::Allowance;
 use super::grants::Grants;
 use super::jwks::KeySet;
 use super::principal::{AccessScope, Principal};
-use super::rate::{Bucket, Rate};
+use super::rate::Rate;
 use super::signature::check_signatures_here;
 use super::token::token_hash;
 use crate::limits::{PRINCIPAL_NAME_MAX_BYTES, PRINCIPALS_KEPT, VERIFIED_TOKENS_KEPT};
@@ -37,6 +40,8 @@ pub struct IssuerOptions {
     pub audience: String,
     /// Its keys: a file, or an https URL.
     pub jwks: String,
+    /// The authorities (PEM) that check the server of the URL; none: the public ones.
+    pub ca: Option<PathBuf>,
     /// What its tokens may be signed with.
     pub algorithms: Vec<SigningAlgorithm>,
     /// The claim with the scopes.
@@ -112,8 +117,8 @@ struct Issuer {
 struct KnownTokens {
     /// By the hash of the token.
     verified: BTreeMap<[u8; 32], Verified>,
-    /// By issuer and name: all tokens of one share it.
-    buckets: BTreeMap<(String, String), Arc<Bucket>>,
+    /// By name: all tokens of one share it.
+    allowances: BTreeMap<String, Arc<Allowance>>,
 }
 
 #[derive(Debug)]
@@ -135,7 +140,7 @@ impl Issuers {
             check_signatures_here();
         }
         let issuers = options.iter().map(|options| {
-            let keys = KeySet::new(&options.jwks)
+            let keys = KeySet::by_authorities(&options.jwks, options.ca.as_deref())
                 .map_err(|source| AccessOptionsError::Keys { issuer: options.issuer.clone(), source })?;
             Ok(Issuer { options: options.clone(), keys: Arc::new(keys) })
         });
@@ -184,9 +189,9 @@ impl Issuers {
     }
 
     /// Reads keys again that were read long ago.
-    pub(super) async fn refresh(&self) {
+    pub(super) async fn refresh(&self, after: Duration) {
         for issuer in &self.all {
-            issuer.keys.refresh().await;
+            issuer.keys.refresh(after).await;
         }
     }
 
@@ -215,20 +220,25 @@ impl Issuers {
 
     fn admission(&self, options: &IssuerOptions, claims: &Claims) -> Admission {
         let text = |name: &str| claims.all.get(name).and_then(Json::as_str);
-        let name = text("sub").unwrap_or(&options.issuer).to_owned();
+        // Whoever chooses the subjects of an issuer chooses no name of anyone else.
+        let issuer = &options.issuer;
+        let name = text("sub").map_or_else(|| issuer.clone(), |subject| format!("{issuer}#{subject}"));
         let scopes = words(claims.all.get(&options.scopes_claim));
         let apps = Grants::parse(&words(claims.all.get(&options.apps_claim)));
         // What is no app key grants nothing.
         let apps = apps.unwrap_or_else(|_| Grants::Apps(Arc::default()));
         let mut known = self.known();
-        if known.buckets.len() >= PRINCIPALS_KEPT {
+        if known.allowances.len() >= PRINCIPALS_KEPT {
             // Of those that nobody asks with: a principal must not get a full one by the names of others.
-            known.buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1);
+            known.allowances.retain(|_, allowance| Arc::strong_count(allowance) > 1);
         }
-        let bucket = known.buckets.entry((options.issuer.clone(), name.clone()));
-        let bucket = Arc::clone(bucket.or_insert_with(|| Arc::new(Bucket::new(self.rate))));
+        let allowance = known.allowances.entry(name.clone());
+        let allowance = Arc::clone(allowance.or_insert_with(|| Arc::new(Allowance::new(self.rate))));
         let scopes = scopes.iter().filter_map(|scope| AccessScope::parse(scope)).collect();
-        Admission { principal: Arc::new(Principal { name, scopes, apps, bucket }), until: Some(claims.until) }
+        Admission {
+            principal: Arc::new(Principal { name, scopes, apps, allowance }),
+            until: Some(claims.until),
+        }
     }
 }
 
@@ -277,14 +287,15 @@ fn checked(all: Map<String, Json>, options: &IssuerOptions, now: Timestamp) -> R
     }
     match all.get("sub") {
         Some(name) if !name.as_str().is_some_and(is_name) => {
-            Err("sub of the token is no name of 255 bytes at most")
+            Err("sub of the token is no name of 255 bytes at most without \" via \"")
         }
         _ => Ok(Claims { all, until }),
     }
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=PRINCIPAL_NAME_MAX_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+    let is_text = !name.chars().any(char::is_control) && !name.contains(VIA);
+    (1..=PRINCIPAL_NAME_MAX_BYTES).contains(&name.len()) && is_text
 }
 
 /// The instant of so many seconds since 1970.

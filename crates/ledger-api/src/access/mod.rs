@@ -2,11 +2,14 @@
 //!
 //! | file | what it has |
 //! | --- | --- |
+//! | `allowance` | what a principal may do at a time: its requests a second, its part of the places |
+//! | `certificate` | what is looked at of a client certificate |
 //! | `grants` | [`Grants`]: the apps whose installations a principal sees. [`crate::ledger`] reads through them |
 //! | `principal` | [`Principal`], [`AccessScope`], [`Scopes`] |
 //! | `rate` | how many requests a principal may send |
 //! | `token` | static tokens: how they are made, and found by their hash |
 //! | `jwt`, `jwks`, `signature` | web tokens of named issuers, their keys, and how signatures are checked |
+//! | `loopback` | names of this machine |
 //! | `admit` | [`Access`]: the table of all who may ask, and [`Refusal`] |
 //!
 //! The gateway checks the tokens of its callers with the same [`KeySet`] and the same signatures
@@ -25,9 +28,12 @@
 //!   unless it is told otherwise.
 
 mod admit;
+mod allowance;
+mod certificate;
 mod grants;
 mod jwks;
 mod jwt;
+mod loopback;
 mod principal;
 mod rate;
 mod signature;
@@ -37,9 +43,15 @@ pub use admit::{
     Access, AccessOptions, AccessOptionsError, Admission, CertificateOptions, Credentials, Denied, Refusal,
     TokenOptions,
 };
+pub(crate) use allowance::{Allowance, HeldPlace, PlaceKind};
+pub use certificate::ClientCertificate;
 pub use grants::Grants;
 pub use jwks::{KeySet, KeySetError};
 pub use jwt::{IssuerOptions, SigningAlgorithm};
-pub use principal::{AccessScope, Principal, Scopes};
+pub use ledger_record::token::new_token;
+pub(crate) use loopback::is_loopback;
+pub use principal::{AccessScope, Principal, Scopes, is_principal_name};
+#[cfg(test)]
+pub(crate) use rate::Rate;
 pub use signature::{check_signatures_here, rsa_key_from_pem};
-pub use token::{TOKEN_PREFIX, new_token, token_hash};
+pub use token::token_hash;

@@ -1,11 +1,22 @@
 //! Someone who may ask, and for what.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use ledger_record::token::without_tokens;
+
 use super::admit::Refusal;
+use super::allowance::Allowance;
 use super::grants::Grants;
-use super::rate::Bucket;
+use crate::limits::PRINCIPAL_NAME_MAX_BYTES;
+
+/// Whether this can name a principal, in a record and in a line of a log.
+#[must_use]
+pub fn is_principal_name(name: &str) -> bool {
+    let has_token = matches!(without_tokens(name), Cow::Owned(_));
+    (1..=PRINCIPAL_NAME_MAX_BYTES).contains(&name.len()) && !name.chars().any(char::is_control) && !has_token
+}
 
 /// What a question takes to be asked. The table of questions has it for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +95,7 @@ pub struct Principal {
     /// Of which apps.
     pub apps: Grants,
     /// Of all credentials with which it asks.
-    pub(super) bucket: Arc<Bucket>,
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 impl Principal {

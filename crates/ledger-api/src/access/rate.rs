@@ -5,11 +5,11 @@ use std::time::Instant;
 
 /// How a bucket fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Requests a second; 0: any number.
-    pub(super) per_second: u32,
+    pub(crate) per_second: u32,
     /// So many at once after a pause.
-    pub(super) burst: u32,
+    pub(crate) burst: u32,
 }
 
 /// What is left to a principal.

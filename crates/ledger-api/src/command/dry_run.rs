@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Command, CommandError, RecordPlace, find};
 use crate::ledger::{
     FreshnessJson, InstallationState, Ledger, LoadedHistory, Located, QueryError, Reading, RefusedTenant,
-    ShardSnapshot, locate, row_serves,
+    ShardSnapshot, row_serves,
 };
 use crate::limits::{INDEX_ENTRIES_AT_A_TIME, LIST_MAX};
 use crate::query::shard_of_app;
@@ -107,7 +107,7 @@ impl Ledger {
             after: Vec::new(),
             changes: Vec::new(),
             changed: 0,
-            records: recorded.into_values().collect(),
+            records: recorded.places.into_values().collect(),
             refused: Vec::new(),
             freshness: Vec::new(),
         };
@@ -131,7 +131,8 @@ impl DryRun {
         client: &ClientKey,
         at: Timestamp,
     ) -> Result<(), QueryError> {
-        let located = locate(&reading.shards, client)?;
+        // A tenant that is not seen is folded as one that does not exist.
+        let located = reading.seen(client)?;
         let (shard, entries_of) = if let Some(Located { shard, .. }) = &located {
             (Some(*shard), Some(reading.history(shard, client, KnowledgeCut::Open)?))
         } else {

@@ -13,12 +13,17 @@ use ledger_store::ShardId;
 use super::{CommandError, RecordPlace};
 use crate::ledger::{QueryError, Reading};
 
-/// Where an event is recorded, by shard. The id with other content is an error.
-pub(super) fn recorded(
-    reading: &Reading<'_>,
-    event: &Event,
-) -> Result<BTreeMap<ShardId, RecordPlace>, CommandError> {
-    let mut found = BTreeMap::new();
+/// Where an event is recorded, by shard, and as what.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) places: BTreeMap<ShardId, RecordPlace>,
+    /// The actor is that of whoever sent it first.
+    pub(super) event: Option<Event>,
+}
+
+/// Where an event is recorded. The id with other content, whoever is the actor, is an error.
+pub(super) fn recorded(reading: &Reading<'_>, event: &Event) -> Result<Recorded, CommandError> {
+    let mut found = Recorded::default();
     for shard in &reading.shards {
         reading.ledger.in_time()?;
         let record = shard.snapshot.record_with_id_of(event).map_err(|error| shard.unread(error))?;
@@ -26,7 +31,10 @@ pub(super) fn recorded(
         if !is_same(event, &record) {
             return Err(CommandError::Conflict { shard: shard.id.clone(), seq: record.seq });
         }
-        found.insert(shard.id.clone(), place(shard.id, &record));
+        found.places.insert(shard.id.clone(), place(shard.id, &record));
+        if let Content::Event { event, .. } = record.content {
+            found.event = Some(event);
+        }
     }
     Ok(found)
 }
@@ -69,13 +77,9 @@ fn place(shard: &ShardId, record: &Record) -> RecordPlace {
     RecordPlace { topic, partition, position: record.position, seq: record.seq }
 }
 
-/// As ingestion compares them: a time that the source gave does not count.
+/// As ingestion compares them: a time that the source gave does not count. Nor does the actor here.
 fn is_same(ours: &Event, record: &Record) -> bool {
-    match &record.content {
-        Content::Event { event, time_defaulted: true, .. } => {
-            *event == Event { time: event.time, ..ours.clone() }
-        }
-        Content::Event { event, .. } => event == ours,
-        _ => false,
-    }
+    let Content::Event { event, time_defaulted, .. } = &record.content else { return false };
+    let time = if *time_defaulted { event.time } else { ours.time };
+    *event == Event { time, actor: event.actor.clone(), ..ours.clone() }
 }

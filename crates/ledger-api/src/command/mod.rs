@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 
 pub use dry_run::{ChangedInstallation, DryRun};
 pub(crate) use find::{places_of, probes};
+pub(crate) use submit::SentCommand;
 
 use crate::access::Grants;
 use crate::ledger::{FreshnessJson, QueryError};
@@ -135,7 +136,7 @@ pub struct RecordPlace {
 }
 
 /// What became of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandAnswer {
     /// Its id.
@@ -145,6 +146,9 @@ pub struct CommandAnswer {
     /// Shards (`topic/partition`) that it goes to and that have no record of it yet, as far as is seen here.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub pending: Vec<String>,
+    /// Shards that it goes to and that another process feeds: that one tells.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub elsewhere: Vec<String>,
     /// Of every shard; not with a command that was just sent.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub freshness: Vec<FreshnessJson>,

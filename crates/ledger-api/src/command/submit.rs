@@ -1,53 +1,91 @@
-//! Publishes a command and waits for its records.
+//! Publishes a command, and looks for its records.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
+use std::collections::BTreeSet;
 
+use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_store::{Elsewhere, ShardId};
 
-use super::{Command, CommandAnswer, CommandError, CommandSink, RecordPlace, find};
-use crate::ledger::{Ledger, Reading, locate};
-use crate::limits::COMMAND_RETRY;
+use super::find::{self, Recorded};
+use super::{Command, CommandAnswer, CommandError, CommandSink};
+use crate::ledger::{Ledger, Reading};
+
+/// A command that is on its way to these shards, or is there.
+#[derive(Debug)]
+pub(crate) struct SentCommand {
+    event: Event,
+    expected: BTreeSet<ShardId>,
+}
 
 impl Ledger {
-    /// Publishes a command and waits until it is recorded, or waiting goes on no more. What is pending then is named.
-    pub fn submit(
+    /// Publishes a command, unless all shards of this process have it already.
+    pub(crate) fn send(
         &self,
         command: &Command,
         sink: &dyn CommandSink,
         now: Timestamp,
-        goes_on: impl Fn() -> bool,
-    ) -> Result<CommandAnswer, CommandError> {
+    ) -> Result<SentCommand, CommandError> {
         if !command.is_granted(&self.grants) {
             return Err(CommandError::NotGranted);
         }
         let event = command.event();
-        let (found, known) = {
-            let handles = self.shards.all();
-            let reading = Reading::new(self, &handles, now);
-            let located = match event.client() {
-                Some(client) => locate(&reading.shards, client)?,
-                None => None,
-            };
-            (find::recorded(&reading, event)?, located.map(|located| located.shard.id.clone()))
+        let handles = self.shards.all();
+        let reading = Reading::new(self, &handles, now);
+        let located = match event.client() {
+            Some(client) => reading.whole(client)?,
+            None => None,
         };
+        let known = located.map(|located| located.shard.id.clone());
+        let Recorded { places, event: recorded } = find::recorded(&reading, event)?;
         let is_whole = match event.client() {
-            Some(_) => !found.is_empty(),
-            None => self.partitions().is_some_and(|all| all.iter().all(|shard| found.contains_key(shard))),
+            Some(_) => !places.is_empty(),
+            None => self.partitions().is_some_and(|all| {
+                all.iter().all(|shard| places.contains_key(shard) || !self.is_fed_here(shard))
+            }),
         };
-        if is_whole && !found.is_empty() {
-            return Ok(answer(command, found, &BTreeSet::new()));
+        // Sent once more by someone else, it is as the first one sent it: another actor would be a conflict.
+        let event = recorded.unwrap_or_else(|| event.clone());
+        if is_whole && !places.is_empty() {
+            return Ok(SentCommand { event, expected: places.into_keys().collect() });
         }
-        let expected: BTreeSet<_> = sink.publish(event, known.as_ref())?.into_iter().collect();
-        loop {
-            let handles = self.shards.all();
-            let found = find::recorded(&Reading::new(self, &handles, now), event)?;
-            if expected.iter().all(|shard| found.contains_key(shard)) || !goes_on() {
-                return Ok(answer(command, found, &expected));
+        let expected = sink.publish(&event, known.as_ref())?.into_iter().collect();
+        Ok(SentCommand { event, expected })
+    }
+
+    /// What became of a command so far, and whether waiting can tell more. It is published: that it cannot be looked for at
+    /// this moment does not change the answer to that.
+    pub(crate) fn look_for(
+        &self,
+        sent: &SentCommand,
+        now: Timestamp,
+    ) -> Result<(CommandAnswer, bool), CommandError> {
+        let handles = self.shards.all();
+        let found = match find::recorded(&Reading::new(self, &handles, now), &sent.event) {
+            Err(error @ CommandError::Conflict { .. }) => return Err(error),
+            found => found.unwrap_or_default().places,
+        };
+        let mut answer = CommandAnswer { id: sent.event.id.as_str().to_owned(), ..CommandAnswer::default() };
+        let mut may_come = false;
+        for shard in sent.expected.iter().filter(|shard| !found.contains_key(shard)) {
+            if self.is_fed_here(shard) {
+                may_come |= !self.is_halted(shard);
+                answer.pending.push(shard.to_string());
+            } else {
+                answer.elsewhere.push(shard.to_string());
             }
-            thread::sleep(COMMAND_RETRY);
         }
+        answer.records = found.into_values().collect();
+        Ok((answer, may_come))
+    }
+
+    pub(crate) fn is_fed_here(&self, shard: &ShardId) -> bool {
+        let handle = self.shards.all().into_iter().find(|handle| handle.id == *shard);
+        handle.is_some_and(|handle| handle.status.is_none_or(|status| status.freshness().is_ours))
+    }
+
+    fn is_halted(&self, shard: &ShardId) -> bool {
+        let handle = self.shards.all().into_iter().find(|handle| handle.id == *shard);
+        handle.and_then(|handle| handle.status).is_some_and(|status| status.freshness().halted.is_some())
     }
 
     /// All shards of the topics that are served here, fed by this process or another one; none: not known yet.
@@ -61,19 +99,5 @@ impl Ledger {
             }
         }
         Some(all)
-    }
-}
-
-fn answer(
-    command: &Command,
-    found: BTreeMap<ShardId, RecordPlace>,
-    expected: &BTreeSet<ShardId>,
-) -> CommandAnswer {
-    let pending = expected.iter().filter(|shard| !found.contains_key(shard)).map(ToString::to_string);
-    CommandAnswer {
-        id: command.event().id.as_str().to_owned(),
-        pending: pending.collect(),
-        records: found.into_values().collect(),
-        freshness: Vec::new(),
     }
 }

@@ -1,5 +1,7 @@
 //! Why a subscription ends, or does not begin.
 
+use ledger_store::ShardId;
+
 use crate::problem::ProblemKind;
 
 /// Why a subscription ends, or does not begin. What came before the end is covered by the cursor.
@@ -22,6 +24,18 @@ pub enum DecisionsEnd {
     /// The server ends.
     #[error("the server is stopping; go on from the cursor once it has started anew")]
     Stopping,
+    /// What the cursor covers is not in this ledger.
+    #[error(
+        "the cursor belongs to another ledger, or to one before a refill or a restore: {shard} has other records before it; \
+         go on at the ledger that gave it, or begin anew"
+    )]
+    OtherLedger {
+        /// Where they differ, or a shard that there is none of.
+        shard: ShardId,
+    },
+    /// What the cursor covers cannot be compared with what is here.
+    #[error("a shard that the cursor covers does not read: {0}")]
+    Unread(String),
     /// There is no place.
     #[error("{most} subscriptions are open; ask again later")]
     TooMany {
@@ -38,6 +52,8 @@ impl DecisionsEnd {
     #[must_use]
     pub const fn kind(&self) -> ProblemKind {
         match self {
+            Self::OtherLedger { .. } => ProblemKind::InvalidCursor,
+            Self::Unread(_) => ProblemKind::Storage,
             Self::SlowConsumer { .. } => ProblemKind::SlowConsumer,
             Self::CredentialsExpired => ProblemKind::Unauthenticated,
             Self::Stopping => ProblemKind::Stopping,

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use super::end::DecisionsEnd;
 use super::filter::DecisionFilter;
 use super::hub::Seat;
+use super::mark::{Fit, LogMark};
 use super::metric;
 use super::notices::{Gathering, Portion, PortionBounds};
 use super::place::{DecisionCursor, Place, Rest};
@@ -60,6 +61,7 @@ enum Next {
     Send(Vec<Step>),
     Take(Vec<Arc<NoticeBatch>>),
     Read(Arc<ShardId>, ShardHandle, Place),
+    Compare(Arc<ShardId>, ShardHandle, LogMark),
     Wait,
     End(DecisionsEnd),
 }
@@ -69,7 +71,9 @@ pub(super) struct Feed {
     filter: Arc<DecisionFilter>,
     cursor: DecisionCursor,
     /// Places that the client does not know yet.
-    unsent: BTreeMap<Arc<ShardId>, Place>,
+    unsent: BTreeMap<Arc<ShardId>, (Place, Option<LogMark>)>,
+    /// Shards that are not compared with the cursor yet. None of them is read before.
+    uncompared: BTreeSet<Arc<ShardId>>,
     mode: Mode,
     /// The shards as the client knows them; none before the first look. Those that do not read are named.
     shards: Option<BTreeMap<ShardId, ShardState>>,
@@ -85,6 +89,7 @@ impl Feed {
             filter: Arc::new(filter),
             cursor,
             unsent: BTreeMap::new(),
+            uncompared: BTreeSet::new(),
             mode: Mode::CatchingUp,
             shards: None,
             generation: 0,
@@ -108,6 +113,10 @@ impl Feed {
                     Next::Read(id, handle, from) => match self.read(id, handle, from).await {
                         Some(steps) => steps,
                         // A panic, reported where it happened.
+                        None => return,
+                    },
+                    Next::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
+                        Some(steps) => steps,
                         None => return,
                     },
                     Next::End(end) => vec![Step::Item(DecisionItem::End(end))],
@@ -135,8 +144,9 @@ impl Feed {
             return if queue.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
         let is_end = matches!(steps.last(), Some(Step::Item(DecisionItem::End(_))));
-        let reached =
-            std::mem::take(&mut self.unsent).into_iter().map(|(id, place)| Step::Reached(id, place));
+        let reached = std::mem::take(&mut self.unsent)
+            .into_iter()
+            .map(|(id, (place, mark))| Step::Reached(id, place, mark));
         // A notice sets its own place; an item is reported with all that was reached before it.
         let at = if matches!(steps.first(), Some(Step::Item(_))) { 0 } else { steps.len() };
         steps.splice(at..at, reached);
@@ -156,6 +166,9 @@ impl Feed {
             if !steps.is_empty() {
                 return Next::Send(steps);
             }
+        }
+        if let Some(next) = self.next_to_compare(&ring) {
+            return next;
         }
         let Mode::Live { next, target } = self.mode else { return self.next_to_read(&ring) };
         let target = if next < target.batch { target } else { ring.mark() };
@@ -183,7 +196,7 @@ impl Feed {
         let after_last = uncovered.iter().find(|followed| Some(&followed.id) > self.last_read.as_ref());
         if let Some(followed) = after_last.or(uncovered.first()) {
             self.last_read = Some(Arc::clone(&followed.id));
-            let from = self.place(&followed.id).cloned().unwrap_or_else(|| followed.appeared.clone());
+            let from = self.place(&followed.id).cloned().unwrap_or_else(|| followed.appeared.0.clone());
             return Next::Read(Arc::clone(&followed.id), followed.handle.clone(), from);
         }
         self.mode = Mode::Live { next: ring.first(), target: ring.mark() };
@@ -192,12 +205,26 @@ impl Feed {
         if batches.is_empty() { Next::Wait } else { Next::Take(batches) }
     }
 
+    /// A shard that has come as far as the cursor knows it.
+    fn next_to_compare(&self, ring: &Ring) -> Option<Next> {
+        self.uncompared.iter().find_map(|id| {
+            let followed = ring.followed.get(id.as_ref())?;
+            let mark = self.cursor.marks.get(id.as_ref())?;
+            let is_due = self.is_assigned(id) && followed.handle.reader.next_position() >= mark.size;
+            is_due.then(|| Next::Compare(Arc::clone(id), followed.handle.clone(), *mark))
+        })
+    }
+
     fn place(&self, shard: &ShardId) -> Option<&Place> {
         self.cursor.places.get(shard)
     }
 
-    /// Whether the shard is here, and reads.
+    /// Whether the shard is here, reads, and is the one that the cursor means.
     fn reads(&self, shard: &ShardId) -> bool {
+        self.is_assigned(shard) && !self.uncompared.contains(shard)
+    }
+
+    fn is_assigned(&self, shard: &ShardId) -> bool {
         self.shards.as_ref().and_then(|shards| shards.get(shard)) == Some(&ShardState::Assigned)
     }
 
@@ -209,11 +236,14 @@ impl Feed {
         let mut steps = Vec::new();
         for (id, followed) in &ring.followed {
             if self.place(id).is_none() {
-                let place = match self.cursor.rest {
-                    Rest::Begin => Place::start(0),
+                let (place, mark) = match self.cursor.rest {
+                    Rest::Begin => (Place::start(0), None),
                     Rest::Now => followed.appeared.clone(),
                 };
-                self.reach(&followed.id, place);
+                self.reach(&followed.id, place, mark);
+            }
+            if !known.contains_key(id) && self.cursor.marks.contains_key(id) {
+                self.uncompared.insert(Arc::clone(&followed.id));
             }
             let state = if followed.unread.is_some() { ShardState::Unread } else { ShardState::Assigned };
             let before = known.insert(id.clone(), state);
@@ -230,9 +260,11 @@ impl Feed {
         steps
     }
 
-    fn reach(&mut self, shard: &Arc<ShardId>, place: Place) {
-        self.cursor.set(shard, place.clone());
-        self.unsent.insert(Arc::clone(shard), place);
+    fn reach(&mut self, shard: &Arc<ShardId>, place: Place, mark: Option<LogMark>) {
+        self.cursor.set(shard, place.clone(), mark);
+        // A mark that its client does not know yet stays.
+        let unsent = self.unsent.remove(shard).and_then(|(_, mark)| mark);
+        self.unsent.insert(Arc::clone(shard), (place, mark.or(unsent)));
     }
 
     /// What of these batches is for this subscription, until a portion is full.
@@ -251,13 +283,13 @@ impl Feed {
                     for notice in batch.passing(&filter, &place) {
                         if bytes >= STREAM_CHUNK_BYTES {
                             let reached = notice.place.clone();
-                            self.reach(&batch.shard, reached);
+                            self.reach(&batch.shard, reached, None);
                             return steps;
                         }
                         bytes += notice.bytes();
                         steps.push(Step::Notice(Arc::clone(&batch.shard), notice.clone()));
                     }
-                    self.reach(&batch.shard, batch.next.clone());
+                    self.reach(&batch.shard, batch.next.clone(), batch.mark);
                 }
                 _ => {}
             }
@@ -275,20 +307,40 @@ impl Feed {
             Gathering::new(&handle.id, &filter, BOUNDS, from).log(&handle.reader.snapshot(), end)
         };
         match self.seat.0.readers.read(reading).await? {
-            Ok(Portion { notices, next, .. }) => {
+            Ok(Portion { notices, next, mark, .. }) => {
                 let steps = notices.into_iter().map(|notice| Step::Notice(Arc::clone(&id), notice)).collect();
-                self.reach(&id, next);
+                self.reach(&id, next, mark);
                 Some(steps)
             }
-            Err(error) => {
-                let error = with_causes(&error);
-                tracing::error!(shard = %id, error, "decisions of this shard are not read for a subscription");
-                if let Some(shards) = &mut self.shards {
-                    shards.insert((*id).clone(), ShardState::Unread);
-                }
-                Some(vec![changed(&id, ShardState::Unread, Some(error))])
-            }
+            Err(error) => Some(vec![self.unread(&id, &error)]),
         }
+    }
+
+    /// Whether a shard is the one that the cursor means. What came of it meanwhile is read from the log.
+    async fn compare(&mut self, id: &Arc<ShardId>, handle: ShardHandle, mark: LogMark) -> Option<Vec<Step>> {
+        match self.seat.0.readers.read(move || mark.fit(&handle.reader)).await? {
+            Ok(Fit::Same) => {
+                self.uncompared.remove(id);
+                self.mode = Mode::CatchingUp;
+                Some(Vec::new())
+            }
+            Ok(Fit::Other) => {
+                let end = DecisionsEnd::OtherLedger { shard: ShardId::clone(id) };
+                Some(vec![Step::Item(DecisionItem::End(end))])
+            }
+            // It is not due before.
+            Ok(Fit::Ahead) => Some(Vec::new()),
+            Err(error) => Some(vec![self.unread(id, &error)]),
+        }
+    }
+
+    fn unread(&mut self, id: &ShardId, error: &ReadError) -> Step {
+        let error = with_causes(error);
+        tracing::error!(shard = %id, error, "decisions of this shard are not read for a subscription");
+        if let Some(shards) = &mut self.shards {
+            shards.insert(id.clone(), ShardState::Unread);
+        }
+        changed(id, ShardState::Unread, Some(error))
     }
 }
 

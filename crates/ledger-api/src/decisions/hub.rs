@@ -58,12 +58,13 @@ impl Decisions {
     }
 
     /// Begins a subscription. It runs on the runtime of the caller until it is dropped, or ends.
-    pub fn subscribe(
+    pub async fn subscribe(
         &self,
         from: DecisionsFrom,
         filter: DecisionFilter,
     ) -> Result<Subscription, DecisionsEnd> {
         let hub = &self.0;
+        let cursor = hub.begin(from).await?;
         let shards = hub.ledger.assigned_shards();
         let mut ring = hub.lock();
         ring.follow(shards);
@@ -73,11 +74,6 @@ impl Decisions {
         if ring.subscriptions >= ring.bounds.most {
             return Err(DecisionsEnd::TooMany { most: ring.bounds.most });
         }
-        let cursor = match from {
-            DecisionsFrom::Begin => DecisionCursor::default(),
-            DecisionsFrom::After(cursor) => cursor,
-            DecisionsFrom::Now => DecisionCursor::now(&hub.ledger.shards_here()),
-        };
         ring.subscriptions += 1;
         metric::set_subscriptions(ring.subscriptions);
         let starts_tail = !std::mem::replace(&mut ring.has_tail, true);
@@ -95,6 +91,11 @@ impl Decisions {
         Ok(Subscription::start(seat, cursor, filter))
     }
 
+    /// How many can be open.
+    pub(crate) fn most(&self) -> usize {
+        self.0.lock().bounds.most
+    }
+
     /// Ends every subscription: the server stops.
     pub fn close(&self) {
         self.0.lock().is_closed = true;
@@ -103,6 +104,14 @@ impl Decisions {
 }
 
 impl Hub {
+    /// Where to begin. A cursor of another ledger is refused at once where that shows; what is not here yet is compared
+    /// when it comes.
+    async fn begin(&self, from: DecisionsFrom) -> Result<DecisionCursor, DecisionsEnd> {
+        let here = self.ledger.shards_here();
+        let reading = move || from.cursor(&here);
+        self.readers.read(reading).await.ok_or(DecisionsEnd::NoThread)?
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,6 +11,7 @@
 //!
 //! - `notices`: records in, notices out. Their JSON is made once, and is what the topic of decisions has.
 //! - `place`, `ring`: where a subscription is, and why there is no gap and no repeat between the log and what is new.
+//! - `mark`: what a cursor belongs to, so that none of another ledger is taken.
 //! - `feed`: what a subscription does next, and when it is too far behind.
 //! - `hub`, `tail`: what all subscriptions share.
 //!
@@ -26,6 +27,7 @@ mod end;
 mod feed;
 mod filter;
 mod hub;
+mod mark;
 pub(crate) mod metric;
 mod notices;
 mod place;

@@ -14,8 +14,12 @@ use ledger_store::{ReadError, ShardId, Snapshot};
 use serde::Serialize;
 
 use super::filter::{DecisionFilter, Traits};
+use super::mark::LogMark;
 use super::place::Place;
 use crate::proto::{schema, to_vec};
+
+/// A mark costs two reads.
+const NOTICES_PER_MARK: usize = 32;
 
 /// A decision or a correction, as it is published.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Notice {
     /// Its message, `DecisionNotice`.
     pub message: Bytes,
     pub(super) place: Place,
+    /// The log up to its record, or to one a few notices before.
+    pub(super) mark: Option<LogMark>,
     pub(super) traits: Traits,
 }
 
@@ -70,6 +76,8 @@ pub(super) struct Portion {
     pub(super) notices: Vec<Notice>,
     /// Where the next one begins.
     pub(super) next: Place,
+    /// The log before that.
+    pub(super) mark: Option<LogMark>,
     pub(super) bytes: usize,
 }
 
@@ -91,7 +99,7 @@ impl<'a> Gathering<'a> {
         bounds: PortionBounds,
         from: Place,
     ) -> Self {
-        let portion = Portion { notices: Vec::new(), next: from, bytes: 0 };
+        let portion = Portion { notices: Vec::new(), next: from, mark: None, bytes: 0 };
         Self { shard, filter, bounds, records: 0, begun: Instant::now(), buffer: Vec::new(), portion }
     }
 
@@ -105,7 +113,7 @@ impl<'a> Gathering<'a> {
                 }
             }
         }
-        Ok(self.portion)
+        self.ended(snapshot)
     }
 
     /// Out of records that follow the place without a gap.
@@ -119,6 +127,11 @@ impl<'a> Gathering<'a> {
                 break;
             }
         }
+        self.ended(snapshot)
+    }
+
+    fn ended(mut self, snapshot: &Snapshot<'_>) -> Result<Portion, ReadError> {
+        self.portion.mark = LogMark::of(snapshot, self.portion.next.position)?;
         Ok(self.portion)
     }
 
@@ -128,7 +141,7 @@ impl<'a> Gathering<'a> {
         self.records += 1;
         if let Content::Event { event, outcome, .. } = &record.content {
             if let Some(client) = event.client() {
-                self.changes(record, event, client, &outcome.changes);
+                self.changes(snapshot, record, event, client, &outcome.changes)?;
             } else {
                 let from = self.portion.next.client.clone();
                 for correction in snapshot.corrections(record.position, from.as_ref())? {
@@ -138,7 +151,7 @@ impl<'a> Gathering<'a> {
                         return Ok(ControlFlow::Break(()));
                     }
                     self.records += 1;
-                    self.changes(record, event, &client, &changes);
+                    self.changes(snapshot, record, event, &client, &changes)?;
                 }
             }
         }
@@ -155,7 +168,14 @@ impl<'a> Gathering<'a> {
             || (self.records.is_multiple_of(64) && self.begun.elapsed() >= time)
     }
 
-    fn changes(&mut self, record: &Record, event: &Event, client: &ClientKey, changes: &[Change]) {
+    fn changes(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        record: &Record,
+        event: &Event,
+        client: &ClientKey,
+        changes: &[Change],
+    ) -> Result<(), ReadError> {
         let ShardId { topic, partition } = self.shard;
         let shard = PublishingShard { topic, partition: *partition };
         let of_app = event.client().is_none().then(|| client.clone());
@@ -172,9 +192,14 @@ impl<'a> Gathering<'a> {
             // Text and numbers only: it does not fail.
             json::append(&mut self.buffer, &notice).unwrap_or_default();
             let text = Bytes::copy_from_slice(&self.buffer);
-            let notice = Notice { text, message: message(&notice), place, traits };
+            if self.portion.notices.len().is_multiple_of(NOTICES_PER_MARK) {
+                self.portion.mark = LogMark::of(snapshot, record.position + 1)?;
+            }
+            let mark = self.portion.mark;
+            let notice = Notice { text, message: message(&notice), place, mark, traits };
             self.portion.bytes += notice.bytes();
             self.portion.notices.push(notice);
         }
+        Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! A place among the notices of a shard, and the cursor: a place in every shard.
 //!
 //! ```text
-//! cursor   base64url of: version 01 ‖ rest ‖ topic*
+//! cursor   base64url of: version 02 ‖ rest ‖ topic*
 //! rest     00 shards that are not named begin at their first record, 01 where they are when they appear
-//! topic    length ‖ name ‖ count ‖ (partition ‖ position ‖ within)*
+//! topic    length ‖ name ‖ count ‖ (partition ‖ position ‖ mark ‖ within)*
+//! mark     00 nothing is before it, or a size, up to the record's own ‖ 4 bytes of the first leaf ‖ 4 of the last
 //! within   00 before all notices of the record
 //!          01 ‖ length ‖ client key ‖ index       in the order of an app-level record's corrections
 //!          02 ‖ index                             in the order of a tenant's record
@@ -19,11 +20,15 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ledger_core::ids::ClientKey;
-use ledger_store::ShardId;
+use ledger_record::json::INTEGER_MAX;
+use ledger_store::{ReadError, ShardId, with_causes};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::ledger::ShardHandle;
 use crate::limits::CURSOR_SHARDS_MAX;
+
+use super::end::DecisionsEnd;
+use super::mark::{Fit, LogMark};
 
 /// Before a notice of a shard. Places compare as the notices are ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,21 +68,42 @@ pub(super) enum Rest {
 pub struct DecisionCursor {
     pub(super) rest: Rest,
     pub(super) places: BTreeMap<ShardId, Place>,
+    /// The log that each place is in, as far as that was read.
+    pub(super) marks: BTreeMap<ShardId, LogMark>,
 }
 
 impl DecisionCursor {
     /// The end of every shard that is here, so that what comes until it is assigned is not passed over; and of others,
     /// where they are when they appear.
-    pub(crate) fn now(here: &[ShardHandle]) -> Self {
-        let end = |shard: &ShardHandle| (shard.id.clone(), Place::start(shard.reader.next_position()));
-        Self { rest: Rest::Now, places: here.iter().map(end).collect() }
+    pub(crate) fn now(here: &[ShardHandle]) -> Result<Self, ReadError> {
+        let mut cursor = Self { rest: Rest::Now, ..Self::default() };
+        for shard in here {
+            let (place, mark) = end_of(shard)?;
+            cursor.set(&shard.id, place, mark);
+        }
+        Ok(cursor)
     }
 
-    pub(super) fn set(&mut self, shard: &ShardId, place: Place) {
-        if let Some(known) = self.places.get_mut(shard) {
-            *known = place;
-        } else {
-            self.places.insert(shard.clone(), place);
+    /// A mark stays until there is another one.
+    pub(super) fn set(&mut self, shard: &ShardId, place: Place, mark: Option<LogMark>) {
+        put_in(&mut self.places, shard, place);
+        if let Some(mark) = mark {
+            put_in(&mut self.marks, shard, mark);
+        }
+    }
+}
+
+/// Behind the last record of a shard.
+pub(super) fn end_of(shard: &ShardHandle) -> Result<(Place, Option<LogMark>), ReadError> {
+    let end = shard.reader.next_position();
+    Ok((Place::start(end), LogMark::of(&shard.reader.snapshot(), end)?))
+}
+
+fn put_in<T>(map: &mut BTreeMap<ShardId, T>, shard: &ShardId, value: T) {
+    match map.get_mut(shard) {
+        Some(known) => *known = value,
+        None => {
+            map.insert(shard.clone(), value);
         }
     }
 }
@@ -94,12 +120,37 @@ pub enum DecisionsFrom {
     After(DecisionCursor),
 }
 
+impl DecisionsFrom {
+    /// The cursor to begin at, if it is one of these shards as far as that shows.
+    pub(crate) fn cursor(self, here: &[ShardHandle]) -> Result<DecisionCursor, DecisionsEnd> {
+        let unread = |error: ReadError| DecisionsEnd::Unread(with_causes(&error));
+        let cursor = match self {
+            Self::Begin => return Ok(DecisionCursor::default()),
+            Self::Now => return DecisionCursor::now(here).map_err(unread),
+            Self::After(cursor) => cursor,
+        };
+        let is_known = |id: &ShardId| here.iter().any(|shard| shard.id.topic == id.topic);
+        if let Some(id) = cursor.places.keys().next().filter(|_| !here.is_empty())
+            && !cursor.places.keys().any(is_known)
+        {
+            return Err(DecisionsEnd::OtherLedger { shard: id.clone() });
+        }
+        for shard in here {
+            let Some(mark) = cursor.marks.get(&shard.id) else { continue };
+            if mark.fit(&shard.reader).map_err(unread)? == Fit::Other {
+                return Err(DecisionsEnd::OtherLedger { shard: shard.id.clone() });
+            }
+        }
+        Ok(cursor)
+    }
+}
+
 /// The text is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected begin, now, or a cursor of a stream of decisions, as it was given")]
 pub struct InvalidDecisionCursor;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl fmt::Display for DecisionCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,6 +163,13 @@ impl fmt::Display for DecisionCursor {
             for (shard, Place { position, client, index }) in of_topic {
                 put(&mut bytes, shard.partition.into());
                 put(&mut bytes, *position);
+                match self.marks.get(*shard) {
+                    None => bytes.push(0),
+                    Some(mark) => {
+                        put(&mut bytes, mark.size);
+                        bytes.extend_from_slice(&mark.to_bytes());
+                    }
+                }
                 match client {
                     None if *index == 0 => bytes.push(0),
                     None => bytes.push(2),
@@ -179,8 +237,21 @@ impl Input<'_> {
         Some(std::str::from_utf8(text).ok()?.to_owned())
     }
 
-    fn place(&mut self) -> Option<Place> {
-        let mut place = Place::start(self.number()?);
+    /// None: there is none.
+    fn mark(&mut self, position: u64) -> Result<Option<LogMark>, InvalidDecisionCursor> {
+        let size = self.number().ok_or(InvalidDecisionCursor)?;
+        if size == 0 {
+            return Ok(None);
+        }
+        let (mark, rest) = self.0.split_at_checked(LogMark::BYTES).ok_or(InvalidDecisionCursor)?;
+        self.0 = rest;
+        let mark = LogMark::from_bytes(size, mark).filter(|_| size - 1 <= position);
+        mark.map(Some).ok_or(InvalidDecisionCursor)
+    }
+
+    fn place(&mut self) -> Option<(Place, Option<LogMark>)> {
+        let mut place = Place::start(self.number().filter(|position| *position <= INTEGER_MAX)?);
+        let mark = self.mark(place.position).ok()?;
         let within = self.byte()?;
         if within == 1 {
             place.client = Some(ClientKey::new(self.text()?).ok()?);
@@ -188,25 +259,25 @@ impl Input<'_> {
         if within > 0 {
             place.index = u32::try_from(self.number()?).ok()?;
         }
-        (within < 2 || (within == 2 && place.index > 0)).then_some(place)
+        (within < 2 || (within == 2 && place.index > 0)).then_some((place, mark))
     }
 
     fn cursor(&mut self) -> Option<DecisionCursor> {
         let (VERSION, rest @ 0..=1) = (self.byte()?, self.byte()?) else { return None };
         let rest = if rest == 1 { Rest::Now } else { Rest::Begin };
-        let mut places = BTreeMap::new();
+        let mut cursor = DecisionCursor { rest, ..DecisionCursor::default() };
         while !self.0.is_empty() {
             let (topic, count) = (self.text()?, self.number()?);
             for _ in 0..count {
                 let partition = u32::try_from(self.number()?).ok()?;
-                let place = self.place()?;
-                if places.len() >= CURSOR_SHARDS_MAX {
+                let (place, mark) = self.place()?;
+                if cursor.places.len() >= CURSOR_SHARDS_MAX {
                     return None;
                 }
-                places.insert(ShardId { topic: topic.clone(), partition }, place);
+                cursor.set(&ShardId { topic: topic.clone(), partition }, place, mark);
             }
         }
-        Some(DecisionCursor { rest, places })
+        Some(cursor)
     }
 }
 
@@ -274,14 +345,19 @@ mod tests {
         let client = Some(ClientKey::new("jira:größe/1").unwrap());
         let places = [
             (shard("realm.lifecycle", 0), Place::start(0)),
-            (shard("realm.lifecycle", 300), Place::start(u64::MAX)),
+            (shard("realm.lifecycle", 300), Place::start(INTEGER_MAX)),
             (shard("realm.lifecycle", 301), Place { position: 128, client, index: 0 }),
             (shard("x", 7), Place { position: 127, client: None, index: 3 }),
         ];
         for rest in [Rest::Begin, Rest::Now] {
             for named in 0..=places.len() {
-                let places = places[..named].iter().cloned().collect();
-                let cursor = DecisionCursor { rest, places };
+                let places: BTreeMap<_, _> = places[..named].iter().cloned().collect();
+                let mark = |shard: &ShardId, place: &Place| {
+                    let mark = LogMark::from_bytes(place.position, &[7, 0, 1, 2, 255, 3, 4, 5])?;
+                    (place.position > 127).then_some((shard.clone(), mark))
+                };
+                let marks = places.iter().filter_map(|(shard, place)| mark(shard, place)).collect();
+                let cursor = DecisionCursor { rest, places, marks };
                 let text = cursor.to_string();
                 assert!(
                     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
@@ -294,11 +370,11 @@ mod tests {
 
     #[test]
     fn text_that_is_no_cursor_is_refused() {
-        let whole =
-            DecisionCursor { rest: Rest::Now, places: [(shard("t", 1), Place::start(9))].into() }.to_string();
+        let places = [(shard("t", 1), Place::start(9))].into();
+        let whole = DecisionCursor { rest: Rest::Now, places, ..DecisionCursor::default() }.to_string();
         assert!(whole.parse::<DecisionCursor>().is_ok());
         for text in
-            ["", "AQ", "AgA", "AQI", "????", "begin ", &whole[..whole.len() - 1], &format!("{whole}AA")]
+            ["", "Ag", "AQA", "AgI", "????", "begin ", &whole[..whole.len() - 1], &format!("{whole}AA")]
         {
             assert_eq!(text.parse::<DecisionsFrom>(), Err(InvalidDecisionCursor), "{text}");
         }
@@ -308,10 +384,20 @@ mod tests {
     fn a_cursor_of_more_shards_than_any_ledger_has_is_refused() {
         let of = |shards: usize| {
             let place = |number: usize| (shard(&format!("t{number}"), 0), Place::start(1));
-            DecisionCursor { rest: Rest::Begin, places: (0..shards).map(place).collect() }.to_string()
+            let places = (0..shards).map(place).collect();
+            DecisionCursor { places, ..DecisionCursor::default() }.to_string()
         };
         assert!(of(CURSOR_SHARDS_MAX).parse::<DecisionCursor>().is_ok());
         assert_eq!(of(CURSOR_SHARDS_MAX + 1).parse::<DecisionCursor>(), Err(InvalidDecisionCursor));
+    }
+
+    #[test]
+    fn a_cursor_beyond_every_position_is_refused() {
+        for position in [INTEGER_MAX + 1, u64::MAX] {
+            let places = [(shard("t", 0), Place::start(position))].into();
+            let beyond = DecisionCursor { places, ..DecisionCursor::default() }.to_string();
+            assert_eq!(beyond.parse::<DecisionCursor>(), Err(InvalidDecisionCursor), "{position}");
+        }
     }
 
     #[test]

@@ -18,8 +18,9 @@ use ledger_core::ids::AppKey;
 use ledger_store::{Follower, ShardId};
 
 use super::filter::DecisionFilter;
+use super::mark::LogMark;
 use super::notices::{Notice, Portion};
-use super::place::Place;
+use super::place::{Place, end_of};
 use crate::ledger::ShardHandle;
 use crate::limits::SubscriptionBounds;
 
@@ -29,6 +30,7 @@ pub(super) struct NoticeBatch {
     pub(super) shard: Arc<ShardId>,
     pub(super) first: Place,
     pub(super) next: Place,
+    pub(super) mark: Option<LogMark>,
     notices: Vec<Notice>,
     bytes: usize,
     by_app: BTreeMap<AppKey, Vec<usize>>,
@@ -36,7 +38,7 @@ pub(super) struct NoticeBatch {
 
 impl NoticeBatch {
     pub(super) fn new(shard: Arc<ShardId>, first: Place, portion: Portion) -> Self {
-        let Portion { notices, next, bytes } = portion;
+        let Portion { notices, next, mark, bytes } = portion;
         let mut by_app: BTreeMap<AppKey, Vec<usize>> = BTreeMap::new();
         for (index, notice) in notices.iter().enumerate() {
             if let Some(of_app) = by_app.get_mut(&notice.traits.app) {
@@ -45,7 +47,7 @@ impl NoticeBatch {
                 by_app.insert(notice.traits.app.clone(), vec![index]);
             }
         }
-        Self { shard, first, next, notices, bytes, by_app }
+        Self { shard, first, next, mark, notices, bytes, by_app }
     }
 
     /// The notices that pass, from a place on.
@@ -69,7 +71,7 @@ pub(super) struct Followed {
     pub(super) id: Arc<ShardId>,
     pub(super) handle: ShardHandle,
     /// Where it was when it appeared.
-    pub(super) appeared: Place,
+    pub(super) appeared: (Place, Option<LogMark>),
     /// From here on everything up to `next` is in the ring.
     pub(super) covered_from: Place,
     /// Where the tail goes on.
@@ -119,9 +121,12 @@ impl Ring {
         }
         for handle in shards {
             if !self.followed.contains_key(&handle.id) {
-                let at = Place::start(handle.reader.next_position());
                 let id = Arc::new(handle.id.clone());
-                let (appeared, covered_from, next) = (at.clone(), at.clone(), at);
+                // One that does not read is reported when its notices are read.
+                let appeared = end_of(&handle);
+                let appeared =
+                    appeared.unwrap_or_else(|_| (Place::start(handle.reader.next_position()), None));
+                let (covered_from, next) = (appeared.0.clone(), appeared.0.clone());
                 let followed = Followed { id, handle, appeared, covered_from, next, unread: None };
                 self.followed.insert((*followed.id).clone(), followed);
                 is_news = true;

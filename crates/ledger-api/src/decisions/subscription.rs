@@ -16,8 +16,10 @@ use super::end::DecisionsEnd;
 use super::feed::Feed;
 use super::filter::DecisionFilter;
 use super::hub::Seat;
+use super::mark::LogMark;
 use super::notices::Notice;
 use super::place::{DecisionCursor, Place};
+use crate::access::HeldPlace;
 
 /// What a subscription reports, one after the other. [`Subscription::cursor`] covers it once it was taken.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ pub(super) enum Step {
     Item(DecisionItem),
     Notice(Arc<ShardId>, Notice),
     /// There is nothing for this subscription before this place.
-    Reached(Arc<ShardId>, Place),
+    Reached(Arc<ShardId>, Place, Option<LogMark>),
 }
 
 /// A subscription to decisions; it ends when it is dropped.
@@ -74,6 +76,8 @@ pub struct Subscription {
     cursor: DecisionCursor,
     /// How many notices are still to come; none is all there are.
     left: Option<u64>,
+    /// Its place among those of its principal.
+    _held: Option<HeldPlace>,
     /// When the credentials of its client expire.
     expiry: Option<Pin<Box<Sleep>>>,
 }
@@ -82,13 +86,18 @@ impl Subscription {
     pub(super) fn start(seat: Seat, cursor: DecisionCursor, filter: DecisionFilter) -> Self {
         let (queue, steps) = mpsc::channel(1);
         tokio::spawn(Feed::new(seat, cursor.clone(), filter).run(queue));
-        Self { steps, taken: VecDeque::new(), cursor, left: None, expiry: None }
+        Self { steps, taken: VecDeque::new(), cursor, left: None, _held: None, expiry: None }
     }
 
     /// The same, ended behind so many notices.
     #[must_use]
     pub fn limited_to(self, limit: Option<u64>) -> Self {
         Self { left: limit, ..self }
+    }
+
+    /// The same, with a place among those of its principal.
+    pub(crate) fn holding(self, held: Option<HeldPlace>) -> Self {
+        Self { _held: held, ..self }
     }
 
     /// The same, ended at this instant, as the credentials of its client expire.
@@ -122,17 +131,17 @@ impl Subscription {
             match self.taken.pop_front()? {
                 Step::Item(taken) => item = Some(taken),
                 Step::Notice(shard, notice) => {
-                    self.cursor.set(&shard, notice.place.after());
+                    self.cursor.set(&shard, notice.place.after(), notice.mark);
                     self.left = self.left.map(|left| left.saturating_sub(1));
                     item = Some(DecisionItem::Notice(notice));
                 }
-                Step::Reached(shard, place) => self.cursor.set(&shard, place),
+                Step::Reached(shard, place, mark) => self.cursor.set(&shard, place, mark),
             }
         }
         // What follows the last item is covered, too.
         while let Some(Step::Reached(..)) = self.taken.front() {
-            if let Some(Step::Reached(shard, place)) = self.taken.pop_front() {
-                self.cursor.set(&shard, place);
+            if let Some(Step::Reached(shard, place, mark)) = self.taken.pop_front() {
+                self.cursor.set(&shard, place, mark);
             }
         }
         item

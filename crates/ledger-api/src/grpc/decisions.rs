@@ -28,7 +28,7 @@ pub(super) async fn subscribe(State(api): State<Api>, request: Request) -> Resul
     let (query, until) = (Query::from(question.clone()), call.caller.until());
     let answer = async move |api: Api, _| {
         refuse_no_items(question.limit)?;
-        let subscription = api.subscribe(question, until)?;
+        let subscription = api.subscribe(question, until).await?;
         let messages = DecisionMessages { subscription, message: schema().output(method), end: None };
         Ok(message::respond(messages, call.until))
     };

@@ -178,7 +178,9 @@ fn question<Q: Question>(method: &'static Method, message: &[u8]) -> Result<Q, P
 fn unreadable(error: &InvalidMessage) -> Problem {
     let detail = error.to_string();
     match error {
-        InvalidMessage::Malformed => Problem::new(ProblemKind::InvalidBody, detail),
+        InvalidMessage::Malformed | InvalidMessage::NotFinite => {
+            Problem::new(ProblemKind::InvalidBody, detail)
+        }
         InvalidMessage::UnknownField { number, .. } => {
             Problem::with(ProblemKind::UnknownParameter, number.to_string(), detail)
         }

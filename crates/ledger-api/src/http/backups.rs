@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use tokio::sync::mpsc;
 
@@ -15,6 +15,7 @@ use super::places::Cost;
 use super::scan::LineSender;
 use super::stream::respond;
 use super::{Api, body, routes};
+use crate::access::Grants;
 use crate::action::BACKUP;
 use crate::backup::{BackupLine, BackupOrder, BackupRefusal, BytesDone, MakeBackup};
 use crate::limits::STREAM_CHUNKS_AHEAD;
@@ -25,20 +26,28 @@ pub(super) async fn make(
     State(api): State<Api>,
     caller: Caller,
     uri: Uri,
+    headers: HeaderMap,
     sent: Body,
 ) -> Result<Response, Problem> {
     routes::refuse_parameters(&uri)?;
+    body::check_json(&headers)?;
     let sent = body::read(sent).await?;
     let order = if sent.is_empty() {
         BackupOrder::default()
     } else {
         body::parse(&sent, r#"nothing, or {"keep": 7}"#)?
     };
+    let is_granted = |grants: &Grants| grants.apps().is_none();
+    let may_make = caller.is_granted(is_granted);
     let make = async move |api: Api| {
+        if !may_make {
+            let detail = "a backup is of all apps, and these credentials have a grant of some";
+            return Err(Problem::new(ProblemKind::NotFound, detail));
+        }
         let backups = api.backups.clone().ok_or(BackupRefusal::NotConfigured)?;
         api.back_up(order, backups).await
     };
-    Ok(api.act_for(&caller, &BACKUP, ActionSubject::default(), |_| true, make).await)
+    Ok(api.act_for(&caller, &BACKUP, ActionSubject::default(), is_granted, make).await)
 }
 
 impl Api {
@@ -48,10 +57,10 @@ impl Api {
         let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
         let sender = LineSender::new(queue, self.places.clone(), AnswerForm::Json);
         tokio::task::spawn_blocking(move || {
-            let _place = place;
             let made = backups.make(order, &mut |bytes, total| {
                 sender.send(&BackupLine::Progress(BytesDone { bytes, total }), true)
             });
+            drop(place);
             let sent = match made {
                 Ok(answer) => {
                     // The generation is there, whether or not its client is.

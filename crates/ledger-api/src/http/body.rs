@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
 use axum::body::Body;
+use axum::http::{HeaderMap, header};
 use futures_core::Stream;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use serde::de::DeserializeOwned;
@@ -28,6 +29,18 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8], expected: &str) -> Result<
         _ => Err("it is no object".to_owned()),
     };
     read.map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("expected {expected}: {error}")))
+}
+
+const JSON: &str = "application/json";
+
+/// A page of another site can send no JSON from its visitor's browser unasked; text, forms or nothing it can.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case(JSON) {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::InvalidBody, format!("a POST has to have content-type: {JSON}")))
 }
 
 /// The body of a request: the client has until the deadline to send all of it.

@@ -1,9 +1,12 @@
 //! `POST /v1/commands`: [`crate::command`] for whoever sends one, over any protocol.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use ledger_core::time::Timestamp;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -12,12 +15,10 @@ use super::gate::{ActionSubject, Caller};
 use super::places::Cost;
 use super::{Api, body};
 use crate::action::SUBMIT;
-use crate::command::{Command, CommandAnswer, CommandError, Commands, DryRun};
-use crate::limits::COMMAND_WAIT;
+use crate::command::{Command, CommandAnswer, CommandError, Commands, DryRun, SentCommand};
+use crate::limits::{COMMAND_RETRY, COMMAND_WAIT};
 use crate::problem::ProblemKind;
 use crate::query::{Problem, read};
-
-const JSON: &str = "application/json";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,32 +43,19 @@ pub(super) async fn submit(
     sent: Body,
 ) -> Result<Response, Problem> {
     let SubmitParameters { dry_run } = read(Vec::new(), uri.query().unwrap_or_default())?;
-    check_content_type(&headers)?;
+    body::check_json(&headers)?;
     let text = body::read(sent).await?;
     let write = |api: &Api, submitted: &Submitted| -> Result<Response, Problem> {
         match submitted {
             Submitted::Dry(run) => Ok(ask::respond(api.write(run, AnswerForm::Json)?)),
             Submitted::Sent(answer) => {
-                let is_whole = answer.pending.is_empty();
+                let is_whole = answer.pending.is_empty() && !answer.records.is_empty();
                 let status = if is_whole { StatusCode::CREATED } else { StatusCode::ACCEPTED };
                 Ok((status, ask::respond(api.write(answer, AnswerForm::Json)?)).into_response())
             }
         }
     };
     api.submit_for(&caller, &text, dry_run.unwrap_or_default(), write).await
-}
-
-/// A page of another site can send no JSON from its visitor's browser unasked; plain text it can.
-fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if media_type.trim().eq_ignore_ascii_case(JSON) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        ProblemKind::InvalidBody,
-        format!("expected one native event with content-type: {JSON}"),
-    ))
 }
 
 impl Api {
@@ -97,22 +85,46 @@ impl Api {
         let sent = command.clone();
         let act = async move |api: Self| {
             let cost = if dry_run && sent.event().client().is_none() { Cost::Everything } else { Cost::Much };
-            let place = api.places.take(cost)?;
-            let limit = api.options.request_timeout;
-            let (ledger, until) = (api.ledger.within(limit), Instant::now() + limit.min(COMMAND_WAIT));
-            let open = api.clone();
-            let submitted = tokio::task::spawn_blocking(move || {
+            let (place, ledger) = (api.places.take(cost)?, api.ledger.within(api.options.request_timeout));
+            let begun = tokio::task::spawn_blocking(move || {
                 let _place = place;
                 if dry_run {
-                    return ledger.dry_run(&sent, now).map(Submitted::Dry);
+                    return ledger.dry_run(&sent, now).map(|run| Begun::Over(Submitted::Dry(run)));
                 }
-                let goes_on = || Instant::now() < until && open.check_open().is_ok();
-                ledger.submit(&sent, &*sink, now, goes_on).map(Submitted::Sent)
+                ledger.send(&sent, &*sink, now).map(Begun::Sent)
             });
-            let submitted = submitted.await.map_err(|_| ask::panicked())??;
-            write(&api, &submitted)
+            match begun.await.map_err(|_| ask::panicked())?? {
+                Begun::Over(submitted) => write(&api, &submitted),
+                Begun::Sent(sent) => write(&api, &Submitted::Sent(api.await_records(sent, now).await?)),
+            }
         };
         Ok(self.act_for(caller, &SUBMIT, subject, |grants| command.is_granted(grants), act).await)
+    }
+}
+
+enum Begun {
+    Over(Submitted),
+    Sent(SentCommand),
+}
+
+impl Api {
+    /// Waits for the records of a command, without a place among the questions: ingestion may stand still for long. Where too
+    /// many wait, or nothing can come, the answer is what there is.
+    async fn await_records(&self, sent: SentCommand, now: Timestamp) -> Result<CommandAnswer, Problem> {
+        let limit = self.options.request_timeout;
+        // Before the time is over, so that there is some left to answer in.
+        let until = Instant::now() + (limit / 5 * 4).min(COMMAND_WAIT);
+        let (sent, waiting) = (Arc::new(sent), self.places.wait_for_records());
+        loop {
+            let (ledger, looked_for) = (self.ledger.within(limit), Arc::clone(&sent));
+            let look = tokio::task::spawn_blocking(move || ledger.look_for(&looked_for, now));
+            let (answer, may_come) = look.await.map_err(|_| ask::panicked())??;
+            let waits = may_come && waiting.is_some() && self.check_open().is_ok();
+            if !waits || Instant::now() >= until {
+                return Ok(answer);
+            }
+            tokio::time::sleep(COMMAND_RETRY).await;
+        }
     }
 }
 

@@ -32,8 +32,9 @@ use super::body::{AnswerBody, TimedBody};
 use super::connection::{ConnectionPlace, OpenRequest};
 use super::metric;
 use super::socket::Socket;
-use super::tls::{ClientCertificate, shake_hands};
+use super::tls::shake_hands;
 use super::unread::{StreamExecutor, UnreadAnswer};
+use crate::access::ClientCertificate;
 use crate::limits::{
     BODY_MAX_BYTES, Deadlines, HEAD_MAX_BYTES, HTTP_2_CONNECTION_WINDOW_BYTES, HTTP_2_HEAD_MAX_BYTES,
     HTTP_2_STREAMS, LINGER,

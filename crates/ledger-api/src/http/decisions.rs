@@ -13,9 +13,10 @@ use ledger_core::time::Timestamp;
 use serde::Serialize;
 
 use super::Api;
+use super::accept::preferred;
 use super::ask::AnswerForm;
 use super::gate::Caller;
-use super::stream::{LINES, Lines, accepts};
+use super::stream::{LINES, Lines};
 use crate::decisions::{
     DecisionCursor, DecisionItem, DecisionsEnd, DecisionsFrom, ShardChange, Subscription,
 };
@@ -37,21 +38,21 @@ pub(super) async fn decisions(
 ) -> Result<Response, Problem> {
     let question: DecisionsQuery = read(Vec::new(), uri.query().unwrap_or_default())?;
     let query = Query::from(question.clone());
-    let format = if accepts(&headers, EVENTS) {
-        Format::Events
-    } else if accepts(&headers, LINES) {
-        Format::Lines
-    } else {
-        let answer = async |api: Api, query| api.ask(query).await;
-        return Ok(api.for_caller(&caller, query, answer).await);
+    let format = match preferred(&headers, &[EVENTS, LINES]) {
+        Some(EVENTS) => Format::Events,
+        Some(_) => Format::Lines,
+        None => {
+            let answer = async |api: Api, query| api.ask(query).await;
+            return Ok(api.for_caller(&caller, query, answer).await);
+        }
     };
     let until = caller.until();
-    let answer = async move |api: Api, _| api.stream_decisions(question, until, format, &headers);
+    let answer = async move |api: Api, _| api.stream_decisions(question, until, format, &headers).await;
     Ok(api.for_caller(&caller, query, answer).await)
 }
 
 impl Api {
-    fn stream_decisions(
+    async fn stream_decisions(
         &self,
         question: DecisionsQuery,
         until: Option<Timestamp>,
@@ -60,7 +61,7 @@ impl Api {
     ) -> Result<Response, Problem> {
         refuse_no_items(question.limit)?;
         let from = last_received(headers)?.or(question.from);
-        let subscription = self.subscribe(DecisionsQuery { from, ..question }, until)?;
+        let subscription = self.subscribe(DecisionsQuery { from, ..question }, until).await?;
         let body = Body::from_stream(DecisionBody { subscription, format });
         let media_type = if format == Format::Events { EVENTS } else { LINES };
         let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];

@@ -1,8 +1,8 @@
 //! Who sends a request, for every route and every protocol: one layer around the whole router.
 //!
 //! ```text
-//!   request ─► credentials ─► Principal (429, 401) ─► Caller in the request's extensions ─► route
-//!   route   ─► Api::admitted: the one check of (principal, query) (403), and the ledger as the principal sees it
+//!   request ─► credentials ─► Principal (429, 401) ─► its scopes, by the route (403) ─► Caller in the extensions ─► route
+//!   route   ─► Api::admitted: the ledger as the principal sees it, and its part of the places
 //!   answer  ◄─ one line of the log target `access` for every use of `audit` and `operate`, and every refusal
 //! ```
 //!
@@ -17,19 +17,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
+use ledger_record::token::without_tokens;
 
 use super::Api;
 use super::metric::{self, NO_QUERY};
-use super::tls::ClientCertificate;
-use crate::access::{AccessScope, Admission, Credentials, Denied, Grants, Principal, Refusal};
-use crate::action::Action;
+use crate::access::{
+    AccessScope, Admission, ClientCertificate, Credentials, Denied, Grants, Principal, Refusal,
+};
+use crate::action::{ACTIONS, Action};
 use crate::problem::ProblemKind;
 use crate::proto::SERVICE;
 use crate::query::{Problem, Query};
@@ -71,7 +73,7 @@ impl Caller {
     }
 
     /// Whether what these grants are asked for is granted; without access control everything is.
-    fn is_granted(&self, granted: impl FnOnce(&Grants) -> bool) -> bool {
+    pub(super) fn is_granted(&self, granted: impl FnOnce(&Grants) -> bool) -> bool {
         self.principal().is_none_or(|principal| granted(&principal.apps))
     }
 }
@@ -92,6 +94,8 @@ struct AskedFor {
     app: Option<String>,
     /// The app is not granted, so the answer is that of one that does not exist.
     is_hidden: bool,
+    /// The tenant is not seen by someone with a grant of some apps.
+    has_missed: bool,
 }
 
 impl Api {
@@ -122,7 +126,7 @@ impl Api {
         F: Future<Output = Result<Response, Problem>>,
     {
         let (needed, is_hidden) = (action.access, !caller.is_granted(granted));
-        let asked = AskedFor { query: action.name, scope: needed, client, app, is_hidden };
+        let asked = AskedFor { query: action.name, scope: needed, client, app, is_hidden, has_missed: false };
         self.checked(caller, Some(asked), needed, act).await
     }
 
@@ -136,12 +140,15 @@ impl Api {
     where
         F: Future<Output = Result<Response, Problem>>,
     {
-        let mut response = match self.admitted(caller, needed) {
-            Ok(api) => answer(api).await.into_response(),
-            Err(problem) => problem.into_response(),
+        let (mut response, has_missed) = match self.admitted(caller, needed) {
+            Ok(api) => {
+                let ledger = Arc::clone(&api.ledger);
+                (answer(api).await.into_response(), ledger.has_missed())
+            }
+            Err(problem) => (problem.into_response(), false),
         };
         if let Some(asked) = asked {
-            response.extensions_mut().insert(asked);
+            response.extensions_mut().insert(AskedFor { has_missed, ..asked });
         }
         response
     }
@@ -153,6 +160,7 @@ impl Api {
                 return Err(Refusal::NoCredentials.into());
             };
             principal.check(needed)?;
+            self.places = self.places.of_principal(&principal.allowance);
             if principal.apps.apps().is_some() {
                 self.ledger = Arc::new(self.ledger.seen_with(&principal.apps));
             }
@@ -171,10 +179,11 @@ impl Api {
         let (client, app) = query.keys();
         let key = app.as_deref().and_then(|app| AppKey::new(app).ok());
         let is_hidden = key.is_some_and(|app| !principal.apps.has(&app));
-        if is_plain && !is_hidden {
+        // Whether a tenant is seen shows only in the answer.
+        if is_plain && !is_hidden && client.is_none() {
             return None;
         }
-        Some(AskedFor { query: query.name(), scope, client, app, is_hidden })
+        Some(AskedFor { query: query.name(), scope, client, app, is_hidden, has_missed: false })
     }
 }
 
@@ -185,17 +194,47 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
         return next.run(request).await;
     }
     let (begun, query) = (Instant::now(), name_of(route));
-    let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(hash)| hash);
+    let certificate = request.extensions().get::<ClientCertificate>();
     let admitted = api.access.admit_with_new_keys(credentials(request.headers()), certificate, api.clock);
     let (principal, response) = match admitted.await {
         Ok(admission) => {
             let principal = Arc::clone(&admission.principal);
-            request.extensions_mut().insert(Caller(Some(admission)));
-            (Some(principal), next.run(request).await)
+            // Before anything of the question is read: what is wrong with it is nobody else's business.
+            let needed = scope_of(query).filter(|needed| !principal.scopes.has(*needed));
+            let response = if let Some(needed) = needed {
+                refused(Refusal::ScopeMissing { needed }, query, needed, request).await
+            } else {
+                request.extensions_mut().insert(Caller(Some(admission)));
+                next.run(request).await
+            };
+            (Some(principal), response)
         }
         Err(Denied { refusal, principal, .. }) => (principal, Problem::from(refusal).into_response()),
     };
     report(query, principal.as_deref(), &response, begun);
+    response
+}
+
+/// What the question or action of this name takes; none: it has none.
+fn scope_of(query: &str) -> Option<AccessScope> {
+    let actions = ACTIONS.iter().map(|action| (action.name, action.access));
+    let mut all = Query::SCOPES.iter().copied().chain(actions);
+    all.find_map(|(name, access)| (name == query).then_some(access))
+}
+
+/// Refuses a question whose parameters are not read yet. The log has those of its keys that the target names.
+async fn refused(refusal: Refusal, query: &'static str, scope: AccessScope, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(parts.uri.query().unwrap_or_default()).unwrap_or_default();
+    let key = |name: &str| {
+        let in_path = path.iter().flatten().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+        in_path.or_else(|| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    };
+    let asked = AskedFor { query, scope, client: key("clientKey"), app: key("appKey"), is_hidden: false, has_missed: false };
+    let mut response = Problem::from(refusal).into_response();
+    response.extensions_mut().insert(asked);
     response
 }
 
@@ -228,17 +267,23 @@ fn report(query: &'static str, principal: Option<&Principal>, response: &Respons
     if let Some(code) = refused {
         metric::access_refused(query, code);
     }
-    let is_logged = asked.is_some_and(|asked| asked.scope != AccessScope::Read);
-    if refused.is_none() && !is_logged {
+    // What is refused before its question is read is a use all the same.
+    let scope = asked.map(|asked| asked.scope).or_else(|| scope_of(query));
+    let is_use = scope.is_some_and(|scope| scope != AccessScope::Read);
+    let missed = asked.and_then(|asked| asked.has_missed.then_some(ProblemKind::NotFound));
+    if refused.is_none() && missed.is_none() && !is_use {
         return;
     }
+    // A token that is pasted for a key stays out of the log.
+    let key = |key: Option<&String>| key.map(|key| without_tokens(key).into_owned());
+    let code = refused.or_else(|| kind.or(missed).map(ProblemKind::code)).unwrap_or("ok");
     tracing::info!(
         target: "access",
-        principal = principal.map(|principal| principal.name.as_str()),
+        principal = key(principal.map(|principal| &principal.name)),
         query,
-        client_key = asked.and_then(|asked| asked.client.as_deref()),
-        app_key = asked.and_then(|asked| asked.app.as_deref()),
-        code = refused.or_else(|| kind.map(ProblemKind::code)).unwrap_or("ok"),
+        client_key = key(asked.and_then(|asked| asked.client.as_ref())),
+        app_key = key(asked.and_then(|asked| asked.app.as_ref())),
+        code,
         status = response.status().as_u16(),
         took_ms = begun.elapsed().as_secs_f64() * 1000.0,
     );

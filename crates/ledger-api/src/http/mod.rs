@@ -90,6 +90,10 @@
 //!
 //! Where someone is named who may ask ([`Api::with_access`]) every route takes credentials but those that know no tenant
 //! (probes, the document, the files of the page): see [`gate`]. What is not granted is answered as what does not exist.
+//! Nothing of a question is read before its caller may ask it.
+//!
+//! Without that a request has to be sent to a name of this machine, and by no page of another site ([`site`]). A POST has
+//! `content-type: application/json`, which such a page cannot send unasked.
 //!
 //! # Problems (RFC 9457)
 //!
@@ -97,6 +101,7 @@
 //! stable `code`; where a parameter is to blame, `parameter` names it. The table is [`ProblemKind`]. That goes for what
 //! the HTTP library refuses before a route is asked, too.
 
+mod accept;
 mod ask;
 mod backups;
 mod body;
@@ -114,6 +119,7 @@ mod problem;
 mod routes;
 mod scan;
 mod serve;
+mod site;
 mod socket;
 mod stream;
 mod tls;
@@ -125,6 +131,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use ledger_core::time::Timestamp;
@@ -146,7 +153,7 @@ use crate::access::Access;
 use crate::action::{ACTIONS, BACKUP, SUBMIT};
 use crate::backup::MakeBackup;
 use crate::command::Commands;
-use crate::decisions::{Decisions, DecisionsEnd, Subscription};
+use crate::decisions::{Decisions, Subscription};
 use crate::ledger::Ledger;
 use crate::limits::{Deadlines, PAGES_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::page;
@@ -297,14 +304,16 @@ impl Api {
     }
 
     /// What is decided about the apps that are seen, as a stream; until its caller's credentials expire.
-    pub(crate) fn subscribe(
+    pub(crate) async fn subscribe(
         &self,
         question: DecisionsQuery,
         until: Option<Timestamp>,
-    ) -> Result<Subscription, DecisionsEnd> {
+    ) -> Result<Subscription, Problem> {
         let DecisionsQuery { from, filter, limit } = question;
         let filter = filter.seen_with(&self.ledger.grants);
-        let subscription = self.decisions.subscribe(from.unwrap_or_default(), filter)?.limited_to(limit);
+        let held = self.places.hold_subscription(self.decisions.most())?;
+        let subscription = self.decisions.subscribe(from.unwrap_or_default(), filter).await?;
+        let subscription = subscription.limited_to(limit).holding(held);
         let left = until.map(|until| until.millis_since((self.clock)()));
         let left = left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0)));
         // What is too far away to be an instant does not come.
@@ -325,10 +334,13 @@ impl Api {
 
     /// Whatever is in the router goes through the same layers: what is added to it later does not.
     fn guarded(self, routes: Router) -> Router {
+        let routes = routes.layer(from_fn(observe::refuse_broken_escapes));
         let routes = if self.access.is_on() {
-            routes.layer(axum::middleware::from_fn_with_state(self, gate::admit))
-        } else {
+            routes.layer(from_fn_with_state(self, gate::admit))
+        } else if self.access.is_open() {
             routes
+        } else {
+            routes.layer(from_fn(site::refuse_others))
         };
         layered(routes)
     }
@@ -342,7 +354,7 @@ impl Api {
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self);
-        layered(routes)
+        layered(routes.layer(from_fn(observe::refuse_broken_escapes)))
     }
 
     fn routes(self) -> Router {
@@ -380,9 +392,9 @@ impl Api {
 
 fn layered(routes: Router) -> Router {
     routes
-        .layer(axum::middleware::from_fn(observe::refuse_odd_heads))
+        .layer(from_fn(observe::refuse_long_heads))
         .layer(CatchPanicLayer::custom(observe::panicked))
-        .layer(axum::middleware::from_fn(observe::measure))
+        .layer(from_fn(observe::measure))
 }
 
 impl fmt::Debug for Api {

@@ -15,15 +15,23 @@ use crate::limits::{HEAD_MAX_BYTES, URI_MAX_BYTES};
 use crate::problem::ProblemKind;
 use crate::query::Problem;
 
-/// What is too long, or has a broken escape, for whichever route it is.
-pub(super) async fn refuse_odd_heads(request: Request, next: Next) -> Response {
-    match check_head(&request) {
+/// What is too long, for whichever route it is.
+pub(super) async fn refuse_long_heads(request: Request, next: Next) -> Response {
+    match check_length(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check_head(request: &Request) -> Result<(), Problem> {
+/// What has a broken escape.
+pub(super) async fn refuse_broken_escapes(request: Request, next: Next) -> Response {
+    match check_escapes(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn check_length(request: &Request) -> Result<(), Problem> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let length = path.len() + query.len();
     if length > URI_MAX_BYTES {
@@ -37,6 +45,11 @@ fn check_head(request: &Request) -> Result<(), Problem> {
         let detail = format!("first line and headers may have {HEAD_MAX_BYTES} bytes, these have {head}");
         return Err(Problem::new(ProblemKind::HeadTooLarge, detail));
     }
+    Ok(())
+}
+
+fn check_escapes(request: &Request) -> Result<(), Problem> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let broken =
         |kind, what| Err(Problem::new(kind, format!("the {what} has a % that no two hex digits follow")));
     match (has_broken_escape(path), has_broken_escape(query)) {

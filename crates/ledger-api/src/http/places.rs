@@ -2,13 +2,15 @@
 //!
 //! Questions that read much have half of the places. The other half is for one tenant as it is now, so that lists,
 //! streams and the past never keep an install handler from its answer. Health and metrics need no place. Beyond the
-//! places there is a refusal: a question that waits for one would only be answered too late.
+//! places there is a refusal: a question that waits for one would only be answered too late. Where principals are known,
+//! one of them has half of each kind of place at most, so that it cannot keep the others from theirs.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::limits::{HEALTH_WATCHES_MAX, SWEEPS_AT_A_TIME, UNSENT_BYTES};
+use crate::access::{Allowance, HeldPlace, PlaceKind};
+use crate::limits::{COMMANDS_WAITING_MAX, HEALTH_WATCHES_MAX, SWEEPS_AT_A_TIME, UNSENT_BYTES};
 use crate::problem::ProblemKind;
 use crate::query::{AsOf, Problem, Query, Scope};
 
@@ -47,7 +49,7 @@ impl Cost {
 /// A question's place, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct RequestPlace {
-    _permits: [Option<OwnedSemaphorePermit>; 3],
+    _parts: [Option<(Option<HeldPlace>, OwnedSemaphorePermit)>; 3],
 }
 
 /// The places. A copy has the same ones.
@@ -58,7 +60,10 @@ pub(super) struct Places {
     much: Arc<Semaphore>,
     everything: Arc<Semaphore>,
     watches: Arc<Semaphore>,
+    records: Arc<Semaphore>,
     unsent: Arc<Semaphore>,
+    /// Whose requests take them, where that is known.
+    principal: Option<Arc<Allowance>>,
 }
 
 impl Places {
@@ -70,32 +75,56 @@ impl Places {
             much: semaphore(much(most)),
             everything: semaphore(SWEEPS_AT_A_TIME),
             watches: semaphore(HEALTH_WATCHES_MAX),
+            records: semaphore(COMMANDS_WAITING_MAX),
             unsent: semaphore(UNSENT_BYTES),
+            principal: None,
         }
+    }
+
+    /// The same places, for a principal.
+    pub(super) fn of_principal(&self, principal: &Arc<Allowance>) -> Self {
+        Self { principal: Some(Arc::clone(principal)), ..self.clone() }
+    }
+
+    /// A place of this kind for the principal; none where there is no principal.
+    fn hold(&self, kind: PlaceKind, most: usize, what: &str) -> Result<Option<HeldPlace>, Problem> {
+        let Some(principal) = &self.principal else { return Ok(None) };
+        let refused = || {
+            let part = Allowance::part_of(most);
+            let detail = format!("{part} {what} with these credentials are being answered; ask again later");
+            Problem::new(ProblemKind::RateLimited, detail)
+        };
+        principal.hold(kind, most).ok_or_else(refused).map(Some)
+    }
+
+    /// A subscription's place among those of its principal.
+    pub(super) fn hold_subscription(&self, most: usize) -> Result<Option<HeldPlace>, Problem> {
+        self.hold(PlaceKind::Subscription, most, "subscriptions")
     }
 
     /// A place, if there is one.
     pub(super) fn take(&self, cost: Cost) -> Result<RequestPlace, Problem> {
-        let everything = match cost {
-            Cost::Everything => {
-                Some(permit(&self.everything, SWEEPS_AT_A_TIME, "questions about the whole log")?)
-            }
-            Cost::Much | Cost::Page | Cost::Little => None,
+        let part = |is_taken: bool, kind, of, most, what| {
+            let take = || Ok::<_, Problem>((self.hold(kind, most, what)?, permit(of, most, what)?));
+            is_taken.then(take).transpose()
         };
-        let much = match cost {
-            Cost::Everything | Cost::Much | Cost::Page => {
-                Some(permit(&self.much, much(self.most), "questions that read much")?)
-            }
-            Cost::Little => None,
-        };
-        let any = permit(&self.all, self.most, "requests")?;
-        Ok(RequestPlace { _permits: [everything, much, Some(any)] })
+        let (is_all, sweeps) = (cost == Cost::Everything, "questions about the whole log");
+        let everything = part(is_all, PlaceKind::Everything, &self.everything, SWEEPS_AT_A_TIME, sweeps)?;
+        let (is_much, most) = (cost != Cost::Little, much(self.most));
+        let much = part(is_much, PlaceKind::Much, &self.much, most, "questions that read much")?;
+        let any = part(true, PlaceKind::Question, &self.all, self.most, "requests")?;
+        Ok(RequestPlace { _parts: [everything, much, any] })
     }
 
     /// A place for someone who watches health, and need not say who that is: it is none among the questions.
     pub(super) fn take_watch(&self) -> Result<RequestPlace, Problem> {
         let watch = permit(&self.watches, HEALTH_WATCHES_MAX, "watches of health")?;
-        Ok(RequestPlace { _permits: [None, None, Some(watch)] })
+        Ok(RequestPlace { _parts: [None, None, Some((None, watch))] })
+    }
+
+    /// Leave to wait for the records of a command; none: too many wait.
+    pub(super) fn wait_for_records(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.records).try_acquire_owned().ok()
     }
 
     /// Room for an answer of so many bytes, until it is sent.
@@ -154,6 +183,7 @@ mod tests {
     use ledger_core::ids::ClientKey;
 
     use super::*;
+    use crate::access::Rate;
     use crate::query::{InstallationsQuery, LogQuery, QuarantineQuery, ReplayQuery, TenantQuery};
 
     #[test]
@@ -194,5 +224,22 @@ mod tests {
         places.take(Cost::Everything).unwrap();
         places.close();
         assert_eq!(places.take(Cost::Little).unwrap_err().kind, ProblemKind::Stopping);
+    }
+
+    #[test]
+    fn one_principal_has_half_of_each_kind_of_place() {
+        let places = Places::new(8);
+        let of_one = places.of_principal(&Arc::new(Allowance::new(Rate::default())));
+        let of_other = places.of_principal(&Arc::new(Allowance::new(Rate::default())));
+        let scan = of_one.take(Cost::Everything).unwrap();
+        assert_eq!(of_one.take(Cost::Everything).unwrap_err().kind, ProblemKind::RateLimited);
+        let other_scan = of_other.take(Cost::Everything).unwrap();
+        let much = of_one.take(Cost::Much).unwrap();
+        assert_eq!(of_one.take(Cost::Page).unwrap_err().kind, ProblemKind::RateLimited);
+        let little: Vec<_> = (0..2).map(|_| of_one.take(Cost::Little).unwrap()).collect();
+        assert_eq!(of_one.take(Cost::Little).unwrap_err().kind, ProblemKind::RateLimited);
+        of_other.take(Cost::Page).unwrap();
+        drop((scan, much, little, other_scan));
+        of_one.take(Cost::Everything).unwrap();
     }
 }

@@ -41,6 +41,7 @@ pub(super) async fn what_if(
     sent: Body,
 ) -> Result<Response, Problem> {
     refuse_parameters(&uri)?;
+    body::check_json(&headers)?;
     let expected = r#"{"policies": [{"mode": …}], "appKey"?, "from"?, "to"?, "differences"?}"#;
     let question: WhatIfQuery = body::parse(&body::read(sent).await?, expected)?;
     let lines = wants_lines(&headers);

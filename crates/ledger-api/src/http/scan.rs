@@ -34,8 +34,9 @@ impl Api {
         let (queue, lines) = mpsc::channel(STREAM_CHUNKS_AHEAD);
         let sender = LineSender::new(queue, self.places.clone(), form);
         tokio::task::spawn_blocking(move || {
-            let _place = place;
             let answered = ledger.answer_lines(&query, now, &|line| sender.send_line(line));
+            // Before its client knows: who asks one after the other finds the place free.
+            drop(place);
             // A server that stops gives every question up.
             sender.end(answered.map_err(|error| sender.stopping().unwrap_or_else(|| error.into())));
         });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -13,10 +14,12 @@ use tokio::sync::watch;
 use super::Api;
 use super::connection::{ConnectionPlace, Connections};
 use super::converse::{Conversation, Peer};
+use super::observe::refuse_broken_escapes;
 use super::tls::Tls;
 use crate::access::Access;
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, CREDENTIALS_INTERVAL, DRAIN, Deadlines, UNREAD_KEPT_BY_SYSTEM_BYTES,
+    ADMIN_CONNECTIONS_MAX, CREDENTIALS_INTERVAL, DRAIN, Deadlines, JWKS_REFRESH_AFTER,
+    UNREAD_KEPT_BY_SYSTEM_BYTES,
 };
 
 /// How long to wait after a connection could not be taken, so that a lack of file descriptors does not
@@ -52,7 +55,7 @@ async fn follow_credentials(access: Arc<Access>, tls: Option<Arc<Tls>>) {
             // A panic was reported where it happened; the next look may do better.
             let _ = tokio::task::spawn_blocking(move || tls.follow_files()).await;
         }
-        access.refresh().await;
+        access.refresh(JWKS_REFRESH_AFTER).await;
     }
 }
 
@@ -80,7 +83,11 @@ pub async fn serve_routes(
     shutdown: impl Future<Output = ()>,
 ) {
     let connections = Arc::new(Connections::new(connections, false));
-    let serving = Serving { router: super::layered(routes), deadlines, tls: None };
+    let serving = Serving {
+        router: super::layered(routes.layer(from_fn(refuse_broken_escapes))),
+        deadlines,
+        tls: None,
+    };
     take_all(listener, connections, serving, shutdown, || ()).await;
 }
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::Api;
+use super::accept::preferred;
 use super::ask::{AnswerForm, panicked, unwritable};
 use super::metric::OpenStream;
 use super::places::Cost;
@@ -32,14 +33,7 @@ pub(super) const LINES: &str = "application/x-ndjson";
 
 /// Whether the client asks for lines.
 pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
-    accepts(headers, LINES)
-}
-
-/// Whether the client names this media type.
-pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(','));
-    types.any(|range| range.split(';').next().is_some_and(|of| of.trim().eq_ignore_ascii_case(media_type)))
+    preferred(headers, &[LINES]).is_some()
 }
 
 /// The limit of a question that is a list: how many lines are still to be sent; none is all.

@@ -7,20 +7,21 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::converse::{Peer, Protocol};
+use crate::access::ClientCertificate;
+use crate::authorities::{CertificatesError, certificates};
 use crate::limits::TLS_UNSENT_BYTES;
 
 /// Where certificate and key are.
@@ -37,20 +38,17 @@ pub struct TlsOptions {
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file.
+    /// A file of certificates.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// The key.
     #[error("{} cannot be read as PEM", path.display())]
-    File {
+    Key {
         /// Which.
         path: PathBuf,
         /// Why.
         #[source]
         source: rustls::pki_types::pem::Error,
-    },
-    /// A file without what it is for.
-    #[error("{} has no certificate", path.display())]
-    Empty {
-        /// Which.
-        path: PathBuf,
     },
     /// They do not fit.
     #[error("certificate, key and client_ca cannot be used together")]
@@ -73,10 +71,6 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// SHA-256 of the certificate that a client proved to have the key of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientCertificate(pub(crate) [u8; 32]);
-
 /// HTTP/2 and HTTP/1.1, as ALPN names them.
 const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
@@ -96,7 +90,7 @@ pub(super) async fn shake_hands(
         _ => None,
     };
     let certificate = session.peer_certificates().and_then(<[_]>::first);
-    let certificate = certificate.map(|certificate| ClientCertificate(Sha256::digest(certificate).into()));
+    let certificate = certificate.map(|certificate| ClientCertificate::new(certificate));
     Ok((stream, Peer { protocol, certificate }))
 }
 
@@ -145,20 +139,13 @@ impl TlsOptions {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |source| TlsError::File { path: path.to_owned(), source };
-    let read = CertificateDer::pem_file_iter(path).map_err(failed)?;
-    let all = read.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    if all.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(all) }
-}
-
 fn load(options: &TlsOptions) -> Result<Arc<ServerConfig>, TlsError> {
     fn unfit(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
         TlsError::Unfit(error.into())
     }
     let chain = certificates(&options.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&options.key)
-        .map_err(|source| TlsError::File { path: options.key.clone(), source })?;
+        .map_err(|source| TlsError::Key { path: options.key.clone(), source })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(unfit)?;

@@ -8,6 +8,7 @@ use ledger_record::json::time::format_instant;
 use ledger_store::{Halted, HistoryError, ProveError, ReadError, ShardId, StopCode, WaitError};
 
 use super::ready::NotReady;
+use crate::decisions::DecisionsEnd;
 use crate::limits::BUNDLE_MAX_BYTES;
 use crate::problem::ProblemKind;
 
@@ -71,6 +72,19 @@ pub enum QueryError {
     /// The cursor belongs to another list, or to none.
     #[error("the cursor belongs to another list; begin again without one, or repeat the list's parameters")]
     ForeignCursor,
+    /// The cursor of a stream of decisions is none of this ledger.
+    #[error(transparent)]
+    Decisions(#[from] DecisionsEnd),
+    /// A shard has not come as far as the cursor: whether there is something behind it is not known.
+    #[error("shard {shard} has {here} records, and the cursor is behind {covered}; ask again later")]
+    CursorAhead {
+        /// Which shard.
+        shard: ShardId,
+        /// What it has.
+        here: u64,
+        /// What the cursor covers.
+        covered: u64,
+    },
     /// A number that is too small or too large.
     #[error("expected a whole number {}", range(*least, *most))]
     OutOfRange {
@@ -218,6 +232,8 @@ impl QueryError {
             | Self::UnknownItem { .. } => (Kind::NotFound, None),
             Self::TenantInTwoPartitions { .. } => (Kind::TenantInTwoPartitions, None),
             Self::NotReady(_) => (Kind::NotReady, None),
+            Self::Decisions(end) => (end.kind(), Some("from")),
+            Self::CursorAhead { .. } => (Kind::PositionNotReached, Some("from")),
             Self::ForeignCursor => (Kind::InvalidCursor, Some("cursor")),
             Self::SearchText { .. } => (Kind::InvalidParameter, Some("q")),
             Self::OutOfRange { parameter, .. } => (Kind::InvalidParameter, Some(parameter)),

@@ -10,7 +10,7 @@ use super::Ledger;
 use super::error::QueryError;
 use super::reading::Reading;
 use super::shards::{Located, ShardSnapshot, locate};
-use crate::limits::POSITION_RETRY;
+use crate::limits::{GRANTS_LOOKED_UP, POSITION_RETRY};
 
 impl Ledger {
     /// Waits until the tenant's shard has the record at `position`; questions asked afterwards see it. A
@@ -43,7 +43,9 @@ impl Ledger {
 impl Reading<'_> {
     /// The tenant where it is, or why there is no answer.
     pub(crate) fn found(&self, client: &ClientKey, known: KnowledgeBound) -> Result<Located<'_>, QueryError> {
-        let located = self.seen(client)?.ok_or_else(|| self.unknown_tenant(client))?;
+        let located = self.seen(client)?;
+        self.ledger.note_missed(located.is_none());
+        let located = located.ok_or_else(|| self.unknown_tenant(client))?;
         self.ready_for(known, &located)?;
         Ok(located)
     }
@@ -51,10 +53,36 @@ impl Reading<'_> {
     /// The tenant where it is. One of which no installation is seen is as good as none: nothing tells them apart.
     pub(crate) fn seen(&self, client: &ClientKey) -> Result<Option<Located<'_>>, QueryError> {
         let is_seen = |located: &Located<'_>| self.ledger.grants.has_some_of(&located.row.tenant);
+        // How long it takes must not tell a large tenant that is not seen from none.
+        if self.is_hidden(client)? {
+            return Ok(None);
+        }
+        Ok(self.whole(client)?.filter(is_seen))
+    }
+
+    /// The tenant where it is, seen or not: for what is not answered. That it is in two partitions is an error only where it
+    /// is seen.
+    pub(crate) fn whole(&self, client: &ClientKey) -> Result<Option<Located<'_>>, QueryError> {
         match locate(&self.shards, client) {
             Err(QueryError::TenantInTwoPartitions { .. }) if !self.sees_part_of(client)? => Ok(None),
-            located => Ok(located?.filter(is_seen)),
+            located => located,
         }
+    }
+
+    /// Whether no shard has an app of it that is granted, where that is quick to see by the index.
+    fn is_hidden(&self, client: &ClientKey) -> Result<bool, QueryError> {
+        let few = self.ledger.grants.apps().filter(|apps| apps.len() <= GRANTS_LOOKED_UP);
+        let Some(apps) = few else { return Ok(false) };
+        for shard in &self.shards {
+            for app in apps.iter() {
+                let mut found = shard.snapshot.tenants_beginning_with(client.as_str(), Some(app), None)?;
+                let first = found.next().transpose().map_err(|error| shard.unread(error))?;
+                if first.is_some_and(|first| first == *client) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Whether any shard has an installation of the tenant that is seen.

@@ -29,6 +29,7 @@ mod tenant_as_of;
 mod timelines;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,9 @@ pub struct Ledger {
     pub(crate) page_bytes: usize,
     /// The apps whose installations there are, for who asks.
     pub(crate) grants: Grants,
+    /// With a grant of some apps: a tenant was asked for that is not seen, or not there. Whoever tries one key after the
+    /// other is found in the log by that.
+    missed: Option<Arc<AtomicBool>>,
 }
 
 /// Someone who waits for an answer, as long as this is kept: see [`Ledger::asked_by`].
@@ -107,6 +111,7 @@ impl Ledger {
             tier: ReadTier::Disk,
             page_bytes: PAGE_FULL_BYTES,
             grants: Grants::All,
+            missed: None,
         }
     }
 
@@ -114,7 +119,20 @@ impl Ledger {
     /// Their records in a tenant's log are places without content.
     #[must_use]
     pub fn seen_with(&self, grants: &Grants) -> Self {
-        Self { grants: grants.clone(), ..self.clone() }
+        let missed = grants.apps().is_some().then(Arc::default);
+        Self { grants: grants.clone(), missed, ..self.clone() }
+    }
+
+    /// Notes whether a tenant that was asked for is not seen.
+    pub(crate) fn note_missed(&self, is_missed: bool) {
+        if let Some(missed) = &self.missed {
+            missed.store(is_missed, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a tenant that was asked for is not seen, as far as that matters.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed.as_ref().is_some_and(|missed| missed.load(Ordering::Relaxed))
     }
 
     /// The same ledger, which keeps and reads no more than so many bytes in memory, and no more than without that.

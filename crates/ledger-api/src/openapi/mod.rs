@@ -5,22 +5,21 @@
 //! that a test compares. A new question, action, field or problem is in it without being written here; what is neither is in
 //! [`OTHERS`].
 
+mod answers;
 mod bounds;
 mod schemas;
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::access::AccessScope;
 use crate::action::{ACTIONS, Action};
-use crate::problem::ProblemKind;
 use crate::proto::{Field, Kind, Message, schema};
 use crate::query::{
     DecisionsQuery, ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question,
     ReplayQuery, WhatIfQuery, for_each_question,
 };
+use answers::{OperationFacts, ProblemAnswers};
 use schemas::Schemas;
 
 /// Path of a GET, name, summary and media type.
@@ -43,8 +42,9 @@ const OTHERS: [Other; 5] = [
 const LINES: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 
-/// The name of the one way to show who asks.
+/// The names of the two ways to show who asks.
 const TOKEN: &str = "token";
+const CERTIFICATE: &str = "certificate";
 
 /// Questions that are, or with `Accept` can be, answered line by line.
 const IN_LINES: [&str; 7] = [
@@ -67,7 +67,7 @@ pub(crate) fn text() -> &'static str {
 }
 
 fn document() -> Value {
-    let mut paths = Paths { operations: Map::new(), schemas: Schemas::default(), problems: problems() };
+    let mut paths = Paths::default();
     for_each_question(&mut paths);
     for action in ACTIONS {
         paths.action(action);
@@ -75,16 +75,19 @@ fn document() -> Value {
     for (path, name, summary, media_type) in OTHERS {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
-        let in_path = path.split(['{', '}']).skip(1).step_by(2);
+        let in_path: Vec<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
         let parameters: Vec<_> = in_path
+            .iter()
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
             .collect();
-        let operation = paths.operation(name, summary, None, &parameters, answer);
+        let has_path_fields = !in_path.is_empty();
+        let facts = OperationFacts { name, access: None, fields: in_path, has_path_fields, has_body: false };
+        let operation = paths.operation(&facts, name, summary, &parameters, answer);
         paths.operations.insert(path.to_owned(), json!({ "get": operation }));
     }
     let problem = message("Problem");
     paths.schemas.answer(problem);
-    let responses = problem_responses();
+    let responses = paths.problems.into_components();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -101,7 +104,7 @@ fn document() -> Value {
         "components": {
             "schemas": paths.schemas.into_components(),
             "responses": responses,
-            "securitySchemes": { TOKEN: security_scheme() }
+            "securitySchemes": { TOKEN: security_scheme(), CERTIFICATE: certificate_scheme() }
         }
     })
 }
@@ -111,10 +114,17 @@ fn security_scheme() -> Value {
     json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of `realm-ledger token create`, or a web token (JWT) of an issuer that the server names; a \
-            client certificate that it knows does as well. Each operation names the scope that it takes (`read`, `audit`, \
+        "description": "A token of `realm-ledger token create`, or a web token (JWT) of an issuer that the server names. Each \
+            operation names the scope that it takes (`read`, `audit`, \
             `operate`); `operate` brings the other two along. What is of apps that are not granted is answered as what \
             does not exist. Where the server names no one who may ask, no token is needed."
+    })
+}
+
+fn certificate_scheme() -> Value {
+    json!({
+        "type": "mutualTLS",
+        "description": "A client certificate that the server knows (`access.certificate`), with the same scopes as a token."
     })
 }
 
@@ -126,54 +136,12 @@ fn message(name: &str) -> &'static Message {
     schema().message_named(&format!("realmledger.v1.{name}")).expect("a message of this build")
 }
 
-/// The kinds of problems by their status over HTTP.
-fn by_status() -> BTreeMap<u16, Vec<ProblemKind>> {
-    let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
-    for kind in ProblemKind::ALL {
-        by_status.entry(kind.status()).or_default().push(*kind);
-    }
-    by_status
-}
-
-fn problems() -> Map<String, Value> {
-    let response = |status: u16| {
-        let reference = format!("#/components/responses/Problem{status}");
-        (status.to_string(), json!({ "$ref": reference }))
-    };
-    by_status().into_keys().map(response).collect()
-}
-
-/// A problem of each status, with its codes.
-fn problem_responses() -> Map<String, Value> {
-    let response = |(status, kinds): (u16, Vec<ProblemKind>)| {
-        let codes: Vec<_> = kinds.iter().map(|kind| kind.code()).collect();
-        let described: Vec<_> =
-            kinds.iter().map(|kind| format!("`{}`: {}", kind.code(), kind.title())).collect();
-        let of_status = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-        let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, of_status] });
-        let mut response = json!({
-            "description": described.join("; "),
-            "content": { "application/problem+json": { "schema": schema } }
-        });
-        if kinds.iter().any(|kind| kind.passes()) {
-            let header = json!({ "description": "Seconds, where asking again can help.", "schema": { "type": "integer" } });
-            response["headers"] = json!({ "Retry-After": header });
-        }
-        if kinds.contains(&ProblemKind::Unauthenticated) {
-            let header =
-                json!({ "description": "What credentials are taken.", "schema": { "type": "string" } });
-            response["headers"] = json!({ "WWW-Authenticate": header });
-        }
-        (format!("Problem{status}"), response)
-    };
-    by_status().into_iter().map(response).collect()
-}
-
 /// The operations so far.
+#[derive(Default)]
 struct Paths {
     operations: Map<String, Value>,
     schemas: Schemas,
-    problems: Map<String, Value>,
+    problems: ProblemAnswers,
 }
 
 impl Paths {
@@ -202,35 +170,45 @@ impl Paths {
             }
         };
         let answer = |what: &str| json!({ "description": what, "content": content });
-        let mut operation =
-            self.operation(&first_lower(name), summary, Some(access), &parameters, answer(summary));
+        let of_query: Vec<_> = parameters.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
+        let facts = OperationFacts {
+            name,
+            access: Some(access),
+            fields: of_query,
+            has_path_fields: false,
+            has_body: true,
+        };
+        let mut operation = self.operation(&facts, &first_lower(name), summary, &parameters, answer(summary));
         if method.is_some() {
             operation["responses"]["201"] = answer("Published, and recorded.");
             operation["responses"]["202"] =
                 answer("Published, and not recorded everywhere yet: `pending` names where.");
         }
-        operation["requestBody"] =
-            json!({ "required": method.is_some(), "content": { JSON: { "schema": body } } });
+        operation["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": body } } });
         self.operations.insert(route.to_owned(), json!({ "post": operation }));
     }
 
     fn operation(
-        &self,
-        name: &str,
+        &mut self,
+        facts: &OperationFacts<'_>,
+        id: &str,
         summary: &str,
-        access: Option<AccessScope>,
         parameters: &[Value],
         answer: Value,
     ) -> Value {
-        let mut responses = self.problems.clone();
+        let mut responses = self.problems.of(facts);
         responses.insert("200".to_owned(), answer);
-        let security: Vec<_> = access.into_iter().map(|scope| json!({ TOKEN: [scope.as_str()] })).collect();
+        // The last one is nothing: that does where the server names no one.
+        let security = facts.access.map(|scope| {
+            let scopes = [scope.as_str()];
+            json!([{ TOKEN: scopes }, { CERTIFICATE: scopes }, {}])
+        });
         json!({
-            "operationId": name,
+            "operationId": id,
             "summary": summary,
             "parameters": parameters,
             "responses": responses,
-            "security": security
+            "security": security.unwrap_or_else(|| json!([]))
         })
     }
 }
@@ -277,6 +255,17 @@ fn parameter(field: &Field, in_path: &[&str], in_lines: bool) -> Value {
     })
 }
 
+/// What a browser sends by itself when it comes back.
+fn last_event_id() -> Value {
+    json!({
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": false,
+        "description": "The last cursor that was received (`id` of an event): a stream goes on behind it, whatever `from` is.",
+        "schema": { "type": "string" }
+    })
+}
+
 fn first_lower(name: &str) -> String {
     let mut name = name.to_owned();
     name[..1].make_ascii_lowercase();
@@ -307,13 +296,23 @@ impl ForEachQuestion for Paths {
         let answer = json!({ "description": method.comment, "content": content });
         let in_path: Vec<&str> = Q::ROUTE.split(['{', '}']).skip(1).step_by(2).collect();
         let (in_body, in_lines) = (Q::IN_BODY, IN_LINES.contains(&Q::METHOD));
-        let parameters = if in_body {
+        let mut parameters: Vec<_> = if in_body {
             Vec::new()
         } else {
             input.fields().iter().map(|field| parameter(field, &in_path, in_lines)).collect()
         };
+        if Q::METHOD == DecisionsQuery::METHOD {
+            parameters.push(last_event_id());
+        }
+        let facts = OperationFacts {
+            name: Q::METHOD,
+            access: Some(Q::ACCESS),
+            fields: input.fields().iter().map(|field| field.name.as_str()).collect(),
+            has_path_fields: !in_path.is_empty(),
+            has_body: in_body,
+        };
         let mut operation =
-            self.operation(&first_lower(Q::METHOD), &method.comment, Some(Q::ACCESS), &parameters, answer);
+            self.operation(&facts, &first_lower(Q::METHOD), &method.comment, &parameters, answer);
         if Q::IN_BODY {
             let schema = self.schemas.question(input);
             operation["requestBody"] =
@@ -329,6 +328,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::access::AccessScope;
+    use crate::problem::ProblemKind;
 
     #[test]
     fn the_checked_in_document_is_that_of_the_code() {
@@ -373,5 +374,46 @@ mod tests {
         for kind in ProblemKind::ALL {
             assert!(responses.contains(&format!("\"{}\"", kind.code())), "{kind:?}");
         }
+        assert!(document["components"]["securitySchemes"][CERTIFICATE]["type"] == "mutualTLS");
+        let decisions = &paths[DecisionsQuery::ROUTE]["get"];
+        let headers = decisions["parameters"].as_array().unwrap().iter();
+        assert_eq!(headers.filter(|parameter| parameter["in"] == "header").count(), 1, "Last-Event-ID");
+    }
+
+    #[test]
+    fn an_operation_has_the_codes_that_it_can_end_with() {
+        let document = document();
+        let codes = |route: &str, verb: &str| -> Vec<String> {
+            let responses = document["paths"][route][verb]["responses"].as_object().unwrap().values();
+            let named = responses.filter_map(|answer| answer["$ref"].as_str()?.rsplit('/').next());
+            let schemas = named.map(|name| {
+                &document["components"]["responses"][name]["content"]["application/problem+json"]["schema"]
+            });
+            let codes = schemas
+                .flat_map(|schema| schema["allOf"][1]["properties"]["code"]["enum"].as_array().unwrap());
+            codes.map(|code| code.as_str().unwrap().to_owned()).collect()
+        };
+        let has = |route: &str, verb: &str, code: &str| codes(route, verb).iter().any(|known| known == code);
+        for code in ["unauthenticated", "scope-missing", "not-found", "timeout", "overloaded", "invalid-key"]
+        {
+            assert!(!has("/livez", "get", code), "{code}");
+            assert!(has("/v1/tenants/{clientKey}", "get", code), "{code}");
+        }
+        for (code, route, verb) in [
+            ("event-refused", "/v1/commands", "post"),
+            ("no-backup-dir", "/v1/backups", "post"),
+            ("bundle-too-long", "/v1/tenants/{clientKey}/proof", "get"),
+            ("slow-consumer", "/v1/decisions", "get"),
+        ] {
+            for (other, of_other) in document["paths"].as_object().unwrap() {
+                let other_verb = of_other.as_object().unwrap().keys().next().unwrap();
+                assert_eq!(
+                    has(other, other_verb, code),
+                    other == route && other_verb == verb,
+                    "{other} {code}"
+                );
+            }
+        }
+        assert!(has("/readyz", "get", "not-ready") && has("/page/{name}", "get", "no-such-route"));
     }
 }

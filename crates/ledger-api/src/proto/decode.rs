@@ -1,7 +1,8 @@
 //! A message as the members of its JSON: how a question arrives.
 //!
 //! A field that the message does not have is refused, as an unknown parameter is over HTTP: a filter that this server
-//! does not know would be left out of the answer otherwise.
+//! does not know would be left out of the answer otherwise. In an event it is left out, as it is from the topic: a newer
+//! client can send to an older server.
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{FIRST, LAST, format_instant};
@@ -21,24 +22,54 @@ pub(crate) enum InvalidMessage {
     /// Not what the field holds.
     #[error("{field} does not hold what its type says")]
     Misfit { field: &'static str },
+    /// JSON has no word for it: it would become `null`.
+    #[error("a number is infinite or none at all")]
+    NotFinite,
 }
+
+/// What becomes of a field that a message does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Refused,
+    LeftOut,
+}
+
+/// The message of an event, in which more may come to be written.
+const EVENT: &str = "LifecycleEvent";
 
 /// How deep any JSON may be nested: as ingestion reads it.
 const JSON_LEVELS_MAX: usize = 128;
 
 /// The members of a message. A field without presence has its default.
 pub(crate) fn members(message: &'static Message, bytes: &[u8]) -> Result<Map<String, Json>, InvalidMessage> {
+    members_of(message, bytes, Unknown::Refused)
+}
+
+fn members_of(
+    message: &'static Message,
+    bytes: &[u8],
+    around: Unknown,
+) -> Result<Map<String, Json>, InvalidMessage> {
+    let is_event = message.name.rsplit('.').next() == Some(EVENT);
+    let unknown = if is_event { Unknown::LeftOut } else { around };
     let mut members = Map::new();
     let mut input = Input(bytes);
     while !input.0.is_empty() {
         let key = input.varint()?;
         let (number, wire_type) = (key >> 3, key & 7);
         let field = message.fields().iter().find(|field| u64::from(field.number) == number);
-        let field = field.ok_or(InvalidMessage::UnknownField { message: &message.name, number })?;
+        let field = match (field, unknown) {
+            (Some(field), _) => field,
+            (None, Unknown::LeftOut) if number > 0 => {
+                input.skip(wire_type)?;
+                continue;
+            }
+            (None, _) => return Err(InvalidMessage::UnknownField { message: &message.name, number }),
+        };
         let value = match wire_type {
             0 => of_varint(field, input.varint()?),
-            1 => of_fixed(field, input.bytes(8)?),
-            2 => of_bytes(field, input.sized()?)?,
+            1 => of_fixed(field, input.bytes(8)?)?,
+            2 => of_bytes(field, input.sized()?, unknown)?,
             _ => return Err(InvalidMessage::Malformed),
         };
         let value = value.ok_or(InvalidMessage::Misfit { field: &field.name })?;
@@ -85,17 +116,22 @@ fn of_varint(field: &Field, number: u64) -> Option<Json> {
     }
 }
 
-fn of_fixed(field: &Field, bytes: &[u8]) -> Option<Json> {
-    let number = f64::from_le_bytes(bytes.try_into().ok()?);
-    (field.kind == Kind::Double).then(|| number.into())
+fn of_fixed(field: &Field, bytes: &[u8]) -> Result<Option<Json>, InvalidMessage> {
+    if field.kind == Kind::Double { double(bytes).map(Some) } else { Ok(None) }
 }
 
-fn of_bytes(field: &Field, bytes: &[u8]) -> Result<Option<Json>, InvalidMessage> {
+fn double(bytes: &[u8]) -> Result<Json, InvalidMessage> {
+    let bytes = bytes.try_into().map_err(|_| InvalidMessage::Malformed)?;
+    let number = serde_json::Number::from_f64(f64::from_le_bytes(bytes));
+    number.map(Json::Number).ok_or(InvalidMessage::NotFinite)
+}
+
+fn of_bytes(field: &Field, bytes: &[u8], unknown: Unknown) -> Result<Option<Json>, InvalidMessage> {
     Ok(match field.kind {
         Kind::Map => Some(map_entry(bytes)?),
         Kind::Json { is_object: false } => Some(json_value(bytes, JSON_LEVELS_MAX)?),
         Kind::Text => std::str::from_utf8(bytes).ok().map(Into::into),
-        Kind::Message(at) => Some(Json::Object(members(schema().message(at), bytes)?)),
+        Kind::Message(at) => Some(Json::Object(members_of(schema().message(at), bytes, unknown)?)),
         Kind::Instant => instant(bytes)?.map(|instant| format_instant(instant).into()),
         _ => None,
     })
@@ -146,7 +182,7 @@ fn json_value(bytes: &[u8], levels: usize) -> Result<Json, InvalidMessage> {
                 input.varint()?;
                 Json::Null
             }
-            0x11 => input.bytes(8)?.try_into().map_or(Json::Null, |bytes| f64::from_le_bytes(bytes).into()),
+            0x11 => double(input.bytes(8)?)?,
             0x1a => text_of(input.sized()?)?.into(),
             0x20 => (input.varint()? != 0).into(),
             0x2a => Json::Object(json_members(input.sized()?, levels)?),
@@ -198,6 +234,17 @@ impl<'b> Input<'b> {
             }
         }
         Err(InvalidMessage::Malformed)
+    }
+
+    /// Passes over the value of a field.
+    fn skip(&mut self, wire_type: u64) -> Result<(), InvalidMessage> {
+        match wire_type {
+            0 => self.varint().map(drop),
+            1 => self.bytes(8).map(drop),
+            2 => self.sized().map(drop),
+            5 => self.bytes(4).map(drop),
+            _ => Err(InvalidMessage::Malformed),
+        }
     }
 
     /// The number and the bytes of the next field, which has its length in front.
@@ -264,6 +311,45 @@ mod tests {
         let foreign = prost_reflect::DynamicMessage::deserialize(of, &event).unwrap();
         let bytes = prost::Message::encode_to_vec(&foreign);
         assert_eq!(Json::Object(members(message("LifecycleEvent"), &bytes).unwrap()), event);
+    }
+
+    #[test]
+    fn an_event_may_have_fields_of_a_newer_client_and_a_question_may_not() {
+        // Field 99 of every kind: a number, eight bytes, a text, four bytes.
+        let newer = [0x98, 6, 1, 0x99, 6, 1, 2, 3, 4, 5, 6, 7, 8, 0x9a, 6, 1, b'x', 0x9d, 6, 1, 2, 3, 4];
+        let event = [&[10, 2, b'i', b'd'][..], &newer].concat();
+        let expected = json!({"id": "id"});
+        assert_eq!(Json::Object(members(message("LifecycleEvent"), &event).unwrap()), expected);
+        let of = |name: &str, bytes: &[u8]| members(message(name), bytes);
+        let inside = |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
+        let number = message("LifecycleEvent").field("policy").unwrap().number;
+        let tag = number << 3 | 2;
+        let policy =
+            [&[u8::try_from(tag & 0x7f).unwrap() | 0x80, u8::try_from(tag >> 7).unwrap()][..], &[23], &newer];
+        assert_eq!(newer.len(), 23);
+        let nested = inside(10, &policy.concat());
+        assert_eq!(
+            of("SubmitRequest", &nested).unwrap()["event"],
+            json!({"policy": {}}),
+            "below an event too"
+        );
+        let beside = [&inside(10, &event)[..], &newer].concat();
+        assert!(matches!(of("SubmitRequest", &beside), Err(InvalidMessage::UnknownField { number: 99, .. })));
+        let of_question = of("WhatIfRequest", &inside(10, &newer));
+        assert!(
+            matches!(of_question, Err(InvalidMessage::UnknownField { number: 99, .. })),
+            "{of_question:?}"
+        );
+        assert_eq!(of("LifecycleEvent", &[0x9b, 6]), Err(InvalidMessage::Malformed), "a group");
+        assert_eq!(of("LifecycleEvent", &[0x9a, 6, 9]), Err(InvalidMessage::Malformed), "torn");
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_refused() {
+        for number in [f64::NAN, f64::INFINITY] {
+            let value = [&[0x11][..], &number.to_le_bytes()].concat();
+            assert_eq!(json_value(&value, JSON_LEVELS_MAX), Err(InvalidMessage::NotFinite));
+        }
     }
 
     #[test]

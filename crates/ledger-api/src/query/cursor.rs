@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::time::Timestamp;
+use ledger_record::json::INTEGER_MAX;
 use ledger_store::ShardId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -111,9 +112,10 @@ impl FromStr for Cursor {
             CursorText::Window(list, end, of, what) => {
                 (list, CursorPlace::Window(Timestamp::from_millis(end), client(of)?, app(what)?))
             }
-            CursorText::Item(list, topic, partition, seq) => {
+            CursorText::Item(list, topic, partition, seq @ 0..=INTEGER_MAX) => {
                 (list, CursorPlace::Item(ShardId { topic, partition }, seq))
             }
+            CursorText::Item(..) => return Err(InvalidCursor),
             CursorText::Client(list, of) => (list, CursorPlace::Client(client(of)?)),
             CursorText::Link(list, what, of) => (list, CursorPlace::Link(app(what)?, client(of)?)),
             CursorText::Name(list, what, number, so_far) => {
@@ -186,7 +188,7 @@ mod tests {
             CursorPlace::Link(app.clone(), client),
             CursorPlace::Name(app.clone(), u64::MAX, None),
             CursorPlace::Name(app, 0, Some(7)),
-            CursorPlace::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, u64::MAX),
+            CursorPlace::Item(ShardId { topic: "realm.lifecycle".to_owned(), partition: 7 }, INTEGER_MAX),
         ] {
             let cursor = Cursor { list: u64::MAX, after };
             let text = cursor.to_string();
@@ -200,5 +202,8 @@ mod tests {
         for text in ["", "abc", "????", "e30", "eyJrIjpbMSwiIiwiYSJdfQ", "eyJrIjpbMSwiYSJdfQ"] {
             assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text}");
         }
+        let shard = ShardId { topic: "realm.lifecycle".to_owned(), partition: 0 };
+        let beyond = Cursor { list: 0, after: CursorPlace::Item(shard, INTEGER_MAX + 1) };
+        assert_eq!(beyond.to_string().parse::<Cursor>(), Err(InvalidCursor), "no seq is so large");
     }
 }

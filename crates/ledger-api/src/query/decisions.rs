@@ -49,11 +49,7 @@ impl DecisionsQuery {
     pub(super) fn answer(&self, reading: &Reading<'_>, _: LineSink<'_>) -> Result<DecisionsPage, QueryError> {
         let Self { from, filter, limit } = self;
         let limit = page_limit(*limit, DECISIONS_DEFAULT, DECISIONS_MAX)?;
-        let from = match from.clone().unwrap_or_default() {
-            DecisionsFrom::After(cursor) => cursor,
-            DecisionsFrom::Begin => DecisionCursor::default(),
-            DecisionsFrom::Now => DecisionCursor::now(&reading.ledger.shards_here()),
-        };
+        let from = from.clone().unwrap_or_default().cursor(&reading.ledger.shards_here())?;
         let shards = reading.ledger.assigned_shards();
         if shards.is_empty() {
             // Nothing was looked at, which is not nothing.

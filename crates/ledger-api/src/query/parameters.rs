@@ -18,8 +18,9 @@ use ledger_core::realm::Realm;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{format_instant, parse_instant};
-use ledger_record::json::{self};
+use ledger_record::json::{self, INTEGER_MAX};
 use ledger_record::rejection::Reason;
+use percent_encoding::percent_decode_str;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
@@ -33,7 +34,19 @@ use crate::problem::ProblemKind;
 pub(crate) fn read<Q: de::DeserializeOwned>(path: Vec<(String, String)>, query: &str) -> Result<Q, Problem> {
     let malformed =
         |error| Problem::new(ProblemKind::InvalidParameter, format!("the query cannot be read: {error}"));
-    read_pairs(path, serde_urlencoded::from_str(query).map_err(malformed)?)
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(malformed)?;
+    refuse_other_bytes(query, &pairs)?;
+    read_pairs(path, pairs)
+}
+
+/// Bytes that are no UTF-8 are read as another text, of which nothing is known: a false answer.
+fn refuse_other_bytes(query: &str, pairs: &[(String, String)]) -> Result<(), Problem> {
+    let is_text = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
+    let given = query.split('&').filter(|pair| !pair.is_empty());
+    match given.zip(pairs).find(|(given, _)| !is_text(given)) {
+        Some((_, (name, _))) => Err(Problem::with(ProblemKind::InvalidParameter, name, "expected UTF-8")),
+        None => Ok(()),
+    }
 }
 
 /// The same from all of its parameters, those apart that the route names.
@@ -175,6 +188,8 @@ impl ParameterValue<'_> {
 
 const NUMBER: &str = "a whole number";
 
+const NUMBER_OF_JSON: &str = "a whole number up to 9007199254740991, the largest that JSON holds exactly";
+
 impl<'de> Deserializer<'de> for ParameterValue<'_> {
     type Error = Invalid;
 
@@ -199,7 +214,10 @@ impl<'de> Deserializer<'de> for ParameterValue<'_> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
-        visitor.visit_u64(self.parsed(NUMBER)?)
+        match self.parsed(NUMBER_OF_JSON)? {
+            number @ 0..=INTEGER_MAX => visitor.visit_u64(number),
+            _ => Err(de::Error::custom(format_args!("expected {NUMBER_OF_JSON}"))),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

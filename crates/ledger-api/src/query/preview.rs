@@ -65,6 +65,7 @@ impl PreviewQuery {
             let product = product_realm.or(tenant.tenant.product_realm);
             (shard, preview(installation, product, &timeline, viewpoint.at))
         } else {
+            reading.ledger.note_missed(true);
             reading.ready()?;
             let shard = shard_of_app(&reading.shards, app)?.filter(|_| is_seen).ok_or_else(unknown)?;
             let timeline = reading.timeline(shard, app, shard.snapshot.cut(client, viewpoint.known)?)?;

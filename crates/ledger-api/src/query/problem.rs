@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as _;
 
+use ledger_record::token::without_tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Refusal;
@@ -46,8 +47,13 @@ pub struct ProblemJson {
 }
 
 impl Problem {
+    /// The detail names what was sent, such as a key, but for tokens.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None, freshness: Vec::new(), passes: kind.passes() }
+        let mut detail = detail.into();
+        if let Cow::Owned(masked) = without_tokens(&detail) {
+            detail = masked.into();
+        }
+        Self { kind, detail, parameter: None, freshness: Vec::new(), passes: kind.passes() }
     }
 
     /// A parameter, or a part of the path, is to blame.
@@ -56,7 +62,8 @@ impl Problem {
         parameter: impl Into<String>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { parameter: Some(parameter.into()), ..Self::new(kind, detail) }
+        let parameter = without_tokens(&parameter.into()).into_owned();
+        Self { parameter: Some(parameter), ..Self::new(kind, detail) }
     }
 
     /// The same, with what is to blame, if that is known.

@@ -2,6 +2,8 @@
 
 mod calls;
 mod live;
+mod order;
+mod places;
 mod web;
 
 use std::sync::{Arc, LazyLock};
@@ -15,7 +17,7 @@ use ledger_core::ids::InstallationKey;
 use ledger_record::proof::note::SignerKey;
 
 use crate::filled::{Filled, about, app, client, hour, installed, product_moved, realm, uninstalled};
-use crate::http::Server;
+use crate::http::{Server, is_documented};
 
 const TENANT: &str = "acme.atlassian.net";
 /// The app that is granted, one that is not, and one that does not exist.
@@ -138,7 +140,7 @@ impl Server {
             let request = authorization
                 .iter()
                 .fold(agent.post(url), |request, value| request.header("authorization", *value));
-            request.header("accept", accept).send(body).unwrap()
+            request.header("accept", accept).header("content-type", JSON).send(body).unwrap()
         } else if let Some((action, _)) = action_of(path) {
             let request = authorization
                 .iter()
@@ -155,6 +157,10 @@ impl Server {
         let body = answer.body_mut().read_to_string().unwrap();
         let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
         let code = json["code"].as_str().unwrap_or_default().to_owned();
+        let verb = if path.starts_with("/v1/whatif") || action_of(path).is_some() { "post" } else { "get" };
+        let status = answer.status().as_u16();
+        let is_known = code.is_empty() || is_documented(path, verb, status, &code) != Some(false);
+        assert!(is_known, "{path}: {status} {code} is not in the document");
         Asked { status: answer.status().as_u16(), code, challenge, body }
     }
 
@@ -347,6 +353,10 @@ fn a_tenant_of_other_apps_is_answered_as_one_that_does_not_exist() {
             paths.push(format!("{one}/apps/{app}{path}"));
         }
     }
+    // Of the tenant itself, and of apps that are granted and not.
+    paths.push(format!("/v1/commands/e-5?clientKey={hidden}"));
+    paths.push(format!("/v1/commands/e-5?clientKey={hidden}&appKey={GRANTED}"));
+    paths.push(format!("/v1/commands/e-5?clientKey={hidden}&appKey={HIDDEN}"));
     paths.push(format!("{one}?knownSeq=99"));
     paths.push(format!("{one}?at=2026-03-02T06:00:00Z"));
     paths.push(format!("{one}/log?fromSeq=2"));
@@ -374,7 +384,7 @@ fn a_list_is_no_body() {
     for (path, body) in [("/v1/backups", "[2]"), ("/v1/whatif", r#"[[["off"]],null,null,null,false]"#)] {
         let request = agent.post(format!("http://{}{path}", server.address()));
         let request = request.header("authorization", format!("Bearer {}", token(Owner::All)));
-        let mut answer = request.send(body).unwrap();
+        let mut answer = request.header("content-type", JSON).send(body).unwrap();
         let problem: serde_json::Value = serde_json::from_reader(answer.body_mut().as_reader()).unwrap();
         assert_eq!(problem["code"], "invalid-body", "{path}: {problem}");
     }

@@ -10,7 +10,7 @@ use ledger_core::ids::EventId;
 use ledger_core::policy::Policy;
 use ledger_record::json::time::parse_instant;
 use ledger_record::rejection::{Reason, Rejection};
-use ledger_store::ShardId;
+use ledger_store::{Halted, ShardId};
 use serde_json::{Value, json};
 
 use crate::filled::{Filled, about, app, installed, product_moved, realm, shard};
@@ -228,4 +228,90 @@ fn grants_of_apps_hold_for_commands() {
     ] {
         assert_eq!((status(path, &partner), status(path, &all)), (of_partner, 200), "{path}");
     }
+}
+
+/// Regression: the product realm, the length and the shard of a tenant of other apps showed in a dry run.
+#[test]
+fn a_dry_run_about_a_tenant_that_is_not_seen_is_that_of_one_that_does_not_exist() {
+    let mut filled = Filled::with(2);
+    filled.publish(0, "app", &["EU", "US"]);
+    filled.take(0, 1, installed("hidden", "other", "EU", "EU"));
+    filled.take(0, 2, product_moved("hidden", "US"));
+    let ledger = Arc::clone(&filled.ledger);
+    let sink = Arc::new(Shards { filled: Mutex::new(filled), published: Mutex::default() });
+    let commands = Commands { decode, sink };
+    let server = Server::with(&ledger, Options::default(), |api| {
+        api.with_commands(Some(commands)).with_access(Arc::new(access()))
+    });
+    let token = format!("Bearer {}", new_token([2; 32]));
+    let dry = |client: &str| {
+        let headers = [JSON, ("authorization", &*token)];
+        post(&server, "?dryRun=true", &pin("c-1", client, "app").to_string(), &headers)
+    };
+    let (hidden, absent) = (dry("hidden"), dry("absent"));
+    assert_eq!(hidden.0, 200, "{}", hidden.1);
+    assert_eq!(hidden.1.to_string().replace("hidden", "absent"), absent.1.to_string());
+}
+
+#[test]
+fn a_command_that_a_colleague_sends_again_is_answered_with_its_records() {
+    let (server, sink) = served(access_of_two());
+    let sent = |seed: u8| {
+        let token = format!("Bearer {}", new_token([seed; 32]));
+        post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON, ("authorization", &*token)])
+    };
+    let (first, again) = (sent(1), sent(3));
+    assert_eq!((first.0, &first.1), (201, &again.1), "{}", again.1);
+    assert_eq!(sink.published.lock().unwrap().len(), 1);
+    assert_eq!(sink.published.lock().unwrap()[0].actor.as_deref(), Some("eva via owner-1"));
+}
+
+fn access_of_two() -> Access {
+    let owner = |seed: u8| TokenOptions {
+        name: format!("owner-{seed}"),
+        sha256: token_hash(&new_token([seed; 32])),
+        scopes: [AccessScope::Operate].into_iter().collect(),
+        apps: Grants::All,
+        expires: None,
+    };
+    let tokens = vec![owner(1), owner(3)];
+    Access::new(&AccessOptions { tokens, ..AccessOptions::default() }).unwrap()
+}
+
+/// Publishes to nowhere that it would come from.
+struct Lost;
+
+impl CommandSink for Lost {
+    fn publish(&self, _: &Event, _: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished> {
+        Ok(vec![shard(0), shard(1)])
+    }
+}
+
+#[test]
+fn what_cannot_come_is_not_waited_for() {
+    let mut filled = Filled::with(2);
+    filled.take(0, 1, installed("acme", "app", "EU", "EU"));
+    let commands = Commands { decode, sink: Arc::new(Lost) };
+    let server = Server::with(&filled.ledger, Options::default(), |api| api.with_commands(Some(commands)));
+    filled.statuses[0].halt(Halted { code: "journal-differs", message: "see to it".to_owned() });
+    filled.statuses[1].update(|now| now.is_ours = false);
+    let begun = std::time::Instant::now();
+    let (status, answer) = post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]);
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["pending"], json!(["realm.lifecycle/0"]));
+    assert_eq!(answer["elsewhere"], json!(["realm.lifecycle/1"]));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// Regression: the end of the wait was that of the question, so what was published was answered as timed out.
+#[test]
+fn what_is_published_and_does_not_come_in_time_is_pending() {
+    let filled = Filled::with(2);
+    let commands = Commands { decode, sink: Arc::new(Lost) };
+    let request_timeout = std::time::Duration::from_millis(300);
+    let options = Options { request_timeout, ..Options::default() };
+    let server = Server::with(&filled.ledger, options, |api| api.with_commands(Some(commands)));
+    let (status, answer) = post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]);
+    assert_eq!((status, &answer["id"]), (202, &json!("c-1")), "{answer}");
+    assert_eq!(answer["pending"], json!(["realm.lifecycle/0", "realm.lifecycle/1"]));
 }

@@ -2,6 +2,7 @@
 
 mod border;
 pub(crate) mod doors;
+mod ledgers;
 mod subscriber;
 
 use std::sync::Arc;
@@ -155,6 +156,6 @@ fn a_ledger_that_stops_ends_its_subscriptions_and_takes_no_more() {
     assert!(subscriber.item(Duration::from_secs(10)).is_none());
     assert_eq!(subscriber.end(), Some(DecisionsEnd::Stopping));
     let refused =
-        runtime.block_on(async { decisions.subscribe(DecisionsFrom::Now, DecisionFilter::default()) });
+        runtime.block_on(async { decisions.subscribe(DecisionsFrom::Now, DecisionFilter::default()).await });
     assert_eq!(refused.unwrap_err(), DecisionsEnd::Stopping);
 }

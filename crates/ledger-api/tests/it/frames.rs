@@ -40,7 +40,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// A block of headers of a request, its names and values as they are.
 pub(crate) fn head(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
-    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "x")];
+    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost")];
     for (name, value) in pseudo.iter().chain(more) {
         block.push(0);
         for text in [name, value] {

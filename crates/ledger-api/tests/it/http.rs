@@ -1,7 +1,7 @@
 //! The server over a socket.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ledger_api::access::Access;
@@ -106,7 +106,14 @@ impl Server {
 
     pub(crate) fn posting(&self, path: &str, accept: &str, body: &str) -> Answer {
         let url = format!("http://{}{path}", self.address);
-        Self::read(self.agent.post(url).header("accept", accept).send(body).unwrap())
+        Self::read(
+            self.agent
+                .post(url)
+                .header("accept", accept)
+                .content_type("application/json")
+                .send(body)
+                .unwrap(),
+        )
     }
 
     fn read(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
@@ -114,6 +121,28 @@ impl Server {
         let body = answer.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
         Answer { status: answer.status().as_u16(), content_type, body }
     }
+}
+
+/// Whether the document has this problem for the operation of a path; none: no route has it.
+pub(crate) fn is_documented(path: &str, verb: &str, status: u16, code: &str) -> Option<bool> {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/openapi.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    });
+    let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
+    let fits = |route: &&String| {
+        let of_route: Vec<&str> = route.split('/').collect();
+        let pairs = of_route.iter().zip(&parts);
+        of_route.len() == parts.len() && pairs.into_iter().all(|(of, part)| of.starts_with('{') || of == part)
+    };
+    // A name comes before what stands for any.
+    let routes = DOCUMENT["paths"].as_object().unwrap().keys().filter(fits);
+    let route = routes.min_by_key(|route| route.matches('{').count())?;
+    let named = DOCUMENT["paths"][route][verb]["responses"][status.to_string()]["$ref"].as_str();
+    let name = named.and_then(|name| name.rsplit('/').next()).unwrap_or_default();
+    let content = &DOCUMENT["components"]["responses"][name]["content"]["application/problem+json"];
+    let codes = &content["schema"]["allOf"][1]["properties"]["code"]["enum"];
+    Some(codes.as_array().is_some_and(|codes| codes.iter().any(|known| known == code)))
 }
 
 impl Drop for Server {

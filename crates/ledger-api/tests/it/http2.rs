@@ -14,6 +14,7 @@ use crate::frames::{
 use crate::http::Server;
 use crate::load::{PATIENCE, SOON, long};
 
+const JSON: (&str, &str) = ("content-type", "application/json");
 const LINES: (&str, &str) = ("accept", "application/x-ndjson");
 const LOG: &str = "/v1/tenants/acme/log";
 const OK: &str = r#"{"status":"ok"}"#;
@@ -162,7 +163,7 @@ fn body_that_does_not_come_ends_its_stream_alone() {
     let filled = Filled::with(1);
     let server = Server::patient(&filled.ledger, Options::default(), waiting(|of| of.body = SOON));
     let mut client = Client::of(&server);
-    client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/v1/whatif", &[])));
+    client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/v1/whatif", &[JSON])));
     client.send(&frame(DATA, 0, 1, b"{"));
     client.get(3, "/livez", &[]);
     assert_eq!(client.answer(3).0, OK);
@@ -177,21 +178,23 @@ fn too_many_streams_and_too_long_heads_are_refused() {
     let server = Server::of(&filled.ledger, Options::default());
     let mut client = Client::of(&server);
     for stream in 0..=HTTP_2_STREAMS {
-        client.send(&frame(HEADERS, END_HEADERS, 2 * stream + 1, &head("POST", "/v1/whatif", &[])));
+        client.send(&frame(HEADERS, END_HEADERS, 2 * stream + 1, &head("POST", "/v1/whatif", &[JSON])));
     }
     let (_, last) = client.answer(2 * HTTP_2_STREAMS + 1);
     assert_eq!((last.kind, &last.payload[..]), (RST_STREAM, &REFUSED[..]));
     let mut client = Client::of(&server);
-    let long = "a".repeat(HEAD_MAX_BYTES);
-    let block = head("GET", "/livez", &[("x-long", &long)]);
-    let (first, rest) = block.split_at(10_000);
-    client.send(&frame(HEADERS, END_STREAM, 1, first));
-    let parts = rest.chunks(10_000);
-    let last = parts.len() - 1;
-    for (at, part) in parts.enumerate() {
-        client.send(&frame(9, if at == last { END_HEADERS } else { 0 }, 1, part));
+    for (stream, length) in [(1, HEAD_MAX_BYTES), (3, 3 * HEAD_MAX_BYTES), (5, 7 * HEAD_MAX_BYTES)] {
+        let long = "a".repeat(length);
+        let block = head("GET", "/livez", &[("x-long", &long)]);
+        let (first, rest) = block.split_at(16_000);
+        client.send(&frame(HEADERS, END_STREAM, stream, first));
+        let parts = rest.chunks(16_000);
+        let last = parts.len() - 1;
+        for (at, part) in parts.enumerate() {
+            client.send(&frame(9, if at == last { END_HEADERS } else { 0 }, stream, part));
+        }
+        assert_eq!(code(&client.answer(stream).0), "head-too-large", "{length}");
     }
-    assert_eq!(code(&client.answer(1).0), "head-too-large");
 }
 
 #[test]
@@ -201,7 +204,7 @@ fn idle_and_stuck_connections_make_room() {
     let options = Options { connections: CONNECTIONS, ..Options::default() };
     let stuck: [fn(&mut Client); 3] = [
         |_| {},
-        |client| client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/v1/whatif", &[]))),
+        |client| client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/v1/whatif", &[JSON]))),
         |client| client.get(1, LOG, &[LINES]),
     ];
     for stick in stuck {

@@ -16,8 +16,9 @@ pub(crate) const SOON: Duration = Duration::from_millis(300);
 /// Longer than any deadline of these tests, and than this machine hesitates.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-const STUCK_BODY: &str = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n";
-const LOG: &str = "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
+const STUCK_BODY: &str = "POST /v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
+const LOG: &str =
+    "GET /v1/tenants/acme/log HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
 
 /// A tenant whose log exceeds the socket buffers of an unread answer.
 pub(crate) fn long() -> Filled {
@@ -65,18 +66,18 @@ fn malformed_request_gets_a_problem() {
     for malformed in [
         "what is this\r\n\r\n",
         "GET /livez HTTP/1.1\r\nno colon\r\n\r\n",
-        "GET /livez HTTP/9.9\r\nhost: x\r\n\r\n",
-        "GET /live z HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /livez HTTP/9.9\r\nhost: localhost\r\n\r\n",
+        "GET /live z HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM!\r\n",
-        "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
+        "POST /v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: many\r\n\r\n",
     ] {
         problem(&rest(&mut sending(&server, malformed)), 400, "malformed-request");
     }
     let headers = "x: y\r\n".repeat(101);
-    let many = format!("GET /livez HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    let many = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
     problem(&rest(&mut sending(&server, &many)), 431, "head-too-large");
     let long = "a".repeat(2 * HEAD_MAX_BYTES);
-    let large = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n");
+    let large = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n");
     problem(&rest(&mut sending(&server, &large)), 431, "head-too-large");
     // The limit of the options applies although the HTTP library allows more.
     for (bytes, status) in [(HEAD_MAX_BYTES - 200, 200), (HEAD_MAX_BYTES + 1, 431), (40_000, 431)] {
@@ -94,7 +95,7 @@ fn malformed_request_gets_a_problem() {
         assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some(code)), "{target}");
     }
     // An earlier request on the same connection is answered normally.
-    let mut stream = sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nwhat is this\r\n\r\n");
+    let mut stream = sending(&server, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\nwhat is this\r\n\r\n");
     let both = rest(&mut stream);
     let second = both.find("HTTP/1.1 400").unwrap();
     assert!(
@@ -109,10 +110,12 @@ fn oversized_body_gets_a_problem() {
     let filled = Filled::with(1);
     let server = Server::of(&filled.ledger, Options::default());
     let body = "x".repeat(4 * BODY_MAX_BYTES);
-    let announced =
-        format!("POST /v1/whatif HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let announced = format!(
+        "POST /v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     problem(&rest(&mut sending(&server, &announced)), 413, "body-too-large");
-    let head = "POST /v1/whatif HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunked = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     problem(&rest(&mut sending(&server, &chunked)), 413, "body-too-large");
 }
@@ -126,7 +129,7 @@ fn silent_client_times_out() {
     assert_eq!(rest(&mut connect(&server)), "", "no first byte");
     problem(&rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost:")), 408, "request-timeout");
     problem(&rest(&mut sending(&server, STUCK_BODY)), 408, "request-timeout");
-    let after_an_answer = rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"));
+    let after_an_answer = rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"));
     assert!(after_an_answer.ends_with(r#"{"status":"ok"}"#), "{after_an_answer}");
     // A byte now and then does not extend the deadline.
     for (whole, at) in [("GET /livez HTTP/1.1\r\n", 0), (STUCK_BODY, STUCK_BODY.len())] {
@@ -209,7 +212,8 @@ fn stream_ends_with_a_problem_when_the_server_stops() {
     let filled = long();
     for path in ["/v1/tenants/acme/log", "/v1/replay?clientKey=acme"] {
         let mut server = Server::of(&filled.ledger, Options::default());
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n");
         let mut stream = sending(&server, &request);
         stream.read_exact(&mut [0; 16]).unwrap();
         server.stop();
@@ -226,7 +230,8 @@ fn stream_ends_with_a_problem_when_the_server_stops() {
 fn stream_is_sent_in_small_chunks() {
     let filled = long();
     let server = Server::of(&filled.ledger, Options::default());
-    let reported = rest(&mut sending(&server, &LOG.replace("host: x", "host: x\r\nconnection: close")));
+    let reported =
+        rest(&mut sending(&server, &LOG.replace("host: localhost", "host: localhost\r\nconnection: close")));
     let (_, body) = reported.split_once("\r\n\r\n").unwrap();
     // Each chunk begins with its length, alone in a line.
     let lengths = body.split("\r\n").filter(|line| !line.starts_with('{') && !line.is_empty());

@@ -28,6 +28,7 @@ mod ready;
 mod replay;
 mod search;
 mod shards;
+mod site;
 mod streams;
 mod tls;
 mod web_tokens;

@@ -11,7 +11,7 @@ use crate::http::Server;
 /// The whole answer as text, status line and headers first.
 fn raw(server: &Server, path: &str, header: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}connection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

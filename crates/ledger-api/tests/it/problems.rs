@@ -8,7 +8,7 @@ use ledger_api::http::Options;
 use serde_json::Value;
 
 use crate::filled::{Filled, installed};
-use crate::http::Server;
+use crate::http::{Server, is_documented};
 
 fn served(options: Options) -> (Filled, Server) {
     let mut filled = Filled::with(2);
@@ -29,6 +29,8 @@ fn problem(server: &Server, path: &str) -> (u16, String, Value) {
     assert_eq!(problem["type"], format!("urn:realm-ledger:problem:{code}"), "{path}");
     assert!(!problem["title"].as_str().unwrap().is_empty(), "{path}");
     assert!(!problem["detail"].as_str().unwrap().is_empty(), "{path}");
+    let is_known = is_documented(path, "get", answer.status, &code) != Some(false);
+    assert!(is_known, "{path}: {} {code} is not in the document", answer.status);
     (answer.status, code, problem["parameter"].clone())
 }
 
@@ -73,6 +75,23 @@ fn bad_parameter_is_refused_by_name() {
         ("/v1/quarantine?limit=-1", "invalid-parameter", "limit"),
         ("/v1/quarantine/realm.lifecycle/x/1", "invalid-key", "partition"),
         ("/v1/quarantine/realm.lifecycle/1/x", "invalid-key", "seq"),
+        ("/v1/quarantine/realm.lifecycle/1/9007199254740992", "invalid-key", "seq"),
+        ("/v1/tenants/acme?minPosition=9007199254740992", "invalid-parameter", "minPosition"),
+        ("/v1/tenants/acme?knownSeq=18446744073709551615", "invalid-parameter", "knownSeq"),
+        ("/v1/tenants/acme/log?fromSeq=18446744073709551615", "invalid-parameter", "fromSeq"),
+        ("/v1/tenants/acme/log?limit=9007199254740992", "invalid-parameter", "limit"),
+        ("/v1/tenants/acme/corrections?fromPosition=9007199254740992", "invalid-parameter", "fromPosition"),
+        ("/v1/tenants/acme/proof?pinned=9007199254740992", "invalid-parameter", "pinned"),
+        (
+            "/v1/replay?topic=realm.lifecycle&partition=0&fromPosition=18446744073709551615",
+            "invalid-parameter",
+            "fromPosition",
+        ),
+        ("/v1/installations?appKey=caf%e9", "invalid-parameter", "appKey"),
+        ("/v1/decisions?app=caf%E9", "invalid-parameter", "app"),
+        ("/v1/search?q=%ff", "invalid-parameter", "q"),
+        ("/v1/commands/x?clientKey=caf%e9", "invalid-parameter", "clientKey"),
+        ("/v1/installations?limit=1&&%ff=1", "invalid-parameter", "\u{fffd}"),
         ("/v1/tenants/a%0Ab", "invalid-key", "clientKey"),
         ("/v1/tenants/acme/apps/a%7Fb", "invalid-key", "appKey"),
     ];
@@ -80,6 +99,24 @@ fn bad_parameter_is_refused_by_name() {
         assert_eq!(problem(&server, path), (400, code.to_owned(), parameter.into()), "{path}");
     }
     assert_eq!(problem(&server, "/v1/tenants/%FF").1, "invalid-key");
+}
+
+/// What is asked for by the largest number is not there; nothing counts beyond it.
+#[test]
+fn the_largest_number_of_json_is_answered() {
+    let (_filled, server) = served(Options::default());
+    let most = (1_u64 << 53) - 1;
+    for (path, status) in [
+        (format!("/v1/tenants/acme/log?fromSeq={most}"), 200),
+        (format!("/v1/tenants/acme/corrections?fromPosition={most}"), 200),
+        (format!("/v1/replay?topic=realm.lifecycle&partition=0&fromPosition={most}"), 200),
+        (format!("/v1/tenants/acme?knownSeq={most}"), 404),
+        (format!("/v1/quarantine/realm.lifecycle/0/{most}"), 404),
+    ] {
+        assert_eq!(server.get(&path).status, status, "{path}");
+    }
+    let text = server.get("/v1/installations?appKey=caf%C3%A9");
+    assert_eq!(text.status, 200, "a key in UTF-8 is one: {:?}", text.json());
 }
 
 #[test]
@@ -110,7 +147,7 @@ fn absent_and_torn_subjects_get_their_problem_codes() {
 fn other_methods_are_not_allowed() {
     let (_filled, server) = served(Options::default());
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    let request = "DELETE /v1/tenants/acme HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = "DELETE /v1/tenants/acme HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -143,7 +180,8 @@ fn slow_query_times_out() {
 fn long_head_is_refused() {
     let (_filled, server) = served(Options::default());
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "a".repeat(64 * 1024));
+    let request =
+        format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n\r\n", "a".repeat(64 * 1024));
     // The server may close before everything is written.
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();

@@ -146,9 +146,9 @@ fn decisions_are_not_nothing_while_no_shard_is_assigned() {
         server.get("/v1/checkpoints").json()["checkpoints"].as_array().is_some_and(|all| !all.is_empty())
     );
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _entered = runtime.enter();
     let all = Decisions::of(Arc::clone(&filled.ledger), SubscriptionBounds::default());
-    let subscription = all.subscribe(DecisionsFrom::Now, DecisionFilter::default()).unwrap();
+    let from_now = async { all.subscribe(DecisionsFrom::Now, DecisionFilter::default()).await };
+    let subscription = runtime.block_on(from_now).unwrap();
     let unassigned = subscription.cursor().to_string();
     assert_eq!(unassigned, live, "it names the places of all shards that are here");
     filled.take(1, 3, installed("late", "app", "EU", "EU"));

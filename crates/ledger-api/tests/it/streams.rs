@@ -77,7 +77,7 @@ fn disconnected_client_frees_its_slot() {
     let options = Options { concurrent_requests: 1, ..Options::default() };
     let server = Server::of(&filled.ledger, options);
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    let request = format!("GET /v1/installations HTTP/1.1\r\nhost: x\r\naccept: {LINES}\r\n\r\n");
+    let request = format!("GET /v1/installations HTTP/1.1\r\nhost: localhost\r\naccept: {LINES}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut first = [0; 16];
     stream.read_exact(&mut first).unwrap();
@@ -105,7 +105,7 @@ fn stopping_server_answers_open_requests() {
     });
     // The request waits for a position that is recorded after the server was signalled to stop.
     let mut open = TcpStream::connect(address).unwrap();
-    let request = "GET /v1/tenants/t-0001?minPosition=603 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = "GET /v1/tenants/t-0001?minPosition=603 HTTP/1.1\r\nhost: localhost\r\n\r\n";
     open.write_all(request.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     stop.send(()).unwrap();

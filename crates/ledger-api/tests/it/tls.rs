@@ -5,22 +5,25 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use ledger_api::access::{Access, AccessOptions, AccessScope, CertificateOptions, Grants};
+use ledger_api::access::{Access, AccessOptions, AccessScope, CertificateOptions, ClientCertificate, Grants};
 use ledger_api::http::{Api, Options, Tls, TlsOptions};
 use ledger_api::limits::Deadlines;
+use ledger_core::time::Timestamp;
+use ledger_record::json::time::parse_instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::filled::{Filled, installed};
 use crate::http::Server;
 use crate::load::{PATIENCE, SOON, long};
-use crate::openssl::Authority;
+use crate::openssl::{Authority, openssl};
 
 const STATE: &str = "/v1/tenants/acme.atlassian.net";
 
 const STATE_REQUEST: &[u8] =
-    b"GET /v1/tenants/acme.atlassian.net HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    b"GET /v1/tenants/acme.atlassian.net HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 fn options(authority: &Authority, client_ca: Option<&Authority>) -> TlsOptions {
     TlsOptions {
@@ -169,6 +172,38 @@ fn client_certificate_names_a_principal_and_another_one_none() {
     assert!(ask(Some((&strangers, "partner"))).is_err(), "another authority's is refused in the handshake");
 }
 
+/// Regression: a connection, or a session that was taken up again, was good for longer than its certificate.
+#[test]
+fn client_certificate_is_good_until_its_end_whenever_its_hands_were_shaken() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    let (authority, clients) = (Authority::new(), Authority::new());
+    authority.sign("server");
+    clients.sign("partner");
+    let der = clients.der("partner");
+    let end = openssl(clients.directory(), "x509 -in partner.pem -noout -enddate -dateopt iso_8601", b"");
+    let end = String::from_utf8(end).unwrap().trim().replace("notAfter=", "").replace(' ', "T");
+    let until = ClientCertificate::new(&der).until;
+    assert_eq!(until, Timestamp::from_millis(parse_instant(&end).unwrap().as_millis() + 1000));
+    let certificates = vec![CertificateOptions {
+        name: "partner".to_owned(),
+        sha256: Sha256::digest(&der).into(),
+        scopes: [AccessScope::Read].into_iter().collect(),
+        apps: Grants::All,
+    }];
+    let access = Access::new(&AccessOptions { certificates, ..AccessOptions::default() }).unwrap();
+    let filled = ledger();
+    let server = secured(&filled, options(&authority, Some(&clients)), |api| {
+        api.with_access(Arc::new(access)).with_clock(|| Timestamp::from_millis(NOW.load(Ordering::SeqCst)))
+    });
+    let [pem, key] = ["pem", "key"].map(|end| clients.path(&format!("partner.{end}")));
+    let more = ["--cert", pem.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    for (before_end, expected) in [(1, "2 200"), (0, "2 401")] {
+        NOW.store(until.as_millis() - before_end, Ordering::SeqCst);
+        let (status, body) = curl(&server, &authority.path("ca.pem"), &more).unwrap();
+        assert!(status == expected && (before_end > 0 || body.contains("has expired")), "{status} {body}");
+    }
+}
+
 #[test]
 fn client_that_does_not_shake_hands_is_closed_in_time() {
     let authority = Authority::new();
@@ -233,7 +268,7 @@ fn client_that_does_not_read_over_tls_is_dropped() {
     let server = Server::with(&filled.ledger, options, |api| {
         api.with_tls(Some(Arc::new(tls))).with_deadlines(deadlines)
     });
-    let log = b"GET /v1/tenants/acme/log HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n\r\n";
+    let log = b"GET /v1/tenants/acme/log HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
     let unread = shaken(&server, &authority, None, log);
     let until = Instant::now() + PATIENCE;
     let mut is_taken = false;

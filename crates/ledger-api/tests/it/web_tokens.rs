@@ -1,15 +1,16 @@
 //! Web tokens (JWT) over the socket: signed by OpenSSL, and wrong in every way that has a name.
 
 use std::path::Path;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use ledger_api::access::{Access, AccessOptions, IssuerOptions, SigningAlgorithm};
+use ledger_api::access::{Access, AccessOptions, IssuerOptions, KeySet, SigningAlgorithm};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::filled::{Filled, hour, installed};
 use crate::http::Server;
-use crate::openssl::{KeyKind, TokenSigner, base64url, openssl};
+use crate::openssl::{Authority, KeyKind, TokenSigner, base64url, openssl};
 
 const ISSUER: &str = "https://id.example.com";
 const STATE: &str = "/v1/tenants/acme.atlassian.net/apps/com.granted.app";
@@ -59,6 +60,7 @@ fn issuer_at(jwks: &str, algorithms: &[SigningAlgorithm]) -> IssuerOptions {
         issuer: ISSUER.to_owned(),
         audience: "realm-ledger".to_owned(),
         jwks: jwks.to_owned(),
+        ca: None,
         algorithms: algorithms.to_vec(),
         scopes_claim: "scope".to_owned(),
         apps_claim: "apps".to_owned(),
@@ -214,4 +216,54 @@ fn issuer_without_keys_is_refused_at_the_start() {
     };
     assert!(refused("nothing-there.json").contains("could not be read"));
     assert!(refused("http://id.example.com/keys").contains("no https URL"));
+}
+
+/// Keys served over TLS by OpenSSL.
+struct KeysServer(Child, u16);
+
+impl KeysServer {
+    fn start(authority: &Authority) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-WWW", "-cert", "server.pem", "-key", "server.key", "-accept"]);
+        command.arg(format!("127.0.0.1:{port}")).current_dir(authority.directory());
+        let child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < until, "it does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self(child, port)
+    }
+}
+
+impl Drop for KeysServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn keys_of_a_server_with_a_private_authority_are_read_where_it_is_named() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.sign("server");
+    let signer = TokenSigner::new(KeyKind::P256, "a");
+    issuer(authority.directory(), &[&signer], &SigningAlgorithm::ALL);
+    let keys = KeysServer::start(&authority);
+    let url = format!("https://127.0.0.1:{}/keys.json", keys.1);
+    let readings = |ca: Option<&Authority>| {
+        let ca = ca.map(|authority| authority.path("ca.pem"));
+        KeySet::by_authorities(&url, ca.as_deref()).unwrap().readings()
+    };
+    assert_eq!(readings(Some(&authority)), 1);
+    assert_eq!([readings(None), readings(Some(&stranger))], [0, 0], "it is not trusted");
+    let refused = |place: &str, ca: &str| {
+        KeySet::by_authorities(place, Some(&authority.path(ca))).unwrap_err().to_string()
+    };
+    assert!(refused(&url, "server.key").contains("authorities of https"));
+    assert!(refused("keys.json", "ca.pem").contains("is no https URL"));
 }

@@ -9,6 +9,7 @@ const COMMITS: &str = "realm_ledger_journal_commits_total";
 const COMMIT_SECONDS: &str = "realm_ledger_journal_commit_seconds";
 const WAITING_EVENTS: &str = "realm_ledger_journal_waiting_events";
 const WAITING_BYTES: &str = "realm_ledger_journal_waiting_bytes";
+const MAX_BYTES: &str = "realm_ledger_journal_max_bytes";
 const BROKEN: &str = "realm_ledger_journal_broken";
 
 /// Describes each metric to the exporter; once, at start.
@@ -25,6 +26,7 @@ pub fn describe() {
         "Events in the journal that are not yet in Kafka, or in the ledger without Kafka."
     );
     describe_gauge!(WAITING_BYTES, Unit::Bytes, "Their bytes: at gateway.journal_max nothing more is taken.");
+    describe_gauge!(MAX_BYTES, Unit::Bytes, "gateway.journal_max.");
     describe_gauge!(BROKEN, "1 when the journal could not be written: nothing is taken before a restart.");
 }
 
@@ -32,6 +34,11 @@ pub fn describe() {
 pub(super) fn waiting(events: u64, bytes: u64) {
     gauge!(WAITING_EVENTS).set(events as f64);
     gauge!(WAITING_BYTES).set(bytes as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "as above")]
+pub(super) fn opened(max_bytes: u64) {
+    gauge!(MAX_BYTES).set(max_bytes as f64);
 }
 
 pub(super) fn broken(is_broken: bool) {

@@ -54,6 +54,7 @@ impl Shared {
         let queue_room = Arc::new(Semaphore::new(QUEUED_BYTES as usize));
         metric::waiting(end.line - taken.line, waiting_bytes);
         metric::broken(false);
+        metric::opened(options.max_bytes);
         Self { dir: dir.to_owned(), options, state: Mutex::new(state), changed: Condvar::new(), queue_room }
     }
 

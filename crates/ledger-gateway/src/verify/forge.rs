@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::dangerous::insecure_decode_claims;
@@ -106,6 +106,15 @@ impl ForgeKeys {
         Ok(Self { sets, template, isolated: Mutex::default(), token_ids: TokenIds::default() })
     }
 
+    /// Reads sets again that were read so long ago, those of isolated clouds too.
+    pub(crate) async fn refresh(&self, after: Duration) {
+        let isolated: Vec<_> =
+            self.isolated.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for set in self.sets.iter().chain(&isolated) {
+            set.refresh(after).await;
+        }
+    }
+
     /// What a token for this app proves. Its id is used where that is asked for.
     pub(crate) async fn verify(
         &self,
@@ -205,6 +214,9 @@ impl InvocationClaims {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn proven(claims: &str) -> Result<ForgeToken, Refusal> {
@@ -235,6 +247,31 @@ mod tests {
             proven(r#"{"app":{"installationId":"ari:1"},"context":{"cloudId":""}}"#),
             Err(Refusal::NoTenant)
         );
+    }
+
+    /// Two sets of RFC 7517: one has a key that the other lacks.
+    #[tokio::test]
+    async fn keys_that_were_taken_back_are_gone_after_the_next_reading() {
+        const KEY: &str = r#"{"kty":"RSA","kid":"KID","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB"}"#;
+        let set = |kid: &str| format!(r#"{{"keys":[{}]}}"#, KEY.replace("KID", kid));
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        for name in ["plain", "cloud-a"] {
+            std::fs::write(path(name), set("old")).unwrap();
+        }
+        let keys = ForgeKeys::new(&[path("plain"), path("cloud-{icLabel}")]).unwrap();
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"icLabel":"a"}"#);
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+        let isolated = keys.sets_for(&format!("{header}.{claims}.x")).await.unwrap();
+        let all = [&keys.sets[0], &isolated[0]];
+        let has = |kid| all.map(|set| set.find(Some(kid), Algorithm::RS256).is_some());
+        for name in ["plain", "cloud-a"] {
+            std::fs::write(path(name), set("new")).unwrap();
+        }
+        keys.refresh(Duration::from_mins(5)).await;
+        assert_eq!((has("old"), has("new")), ([true; 2], [false; 2]), "they were just read");
+        keys.refresh(Duration::ZERO).await;
+        assert_eq!((has("old"), has("new")), ([false; 2], [true; 2]));
     }
 
     #[test]

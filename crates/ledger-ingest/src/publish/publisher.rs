@@ -39,12 +39,14 @@ use ledger_store::{
     StorageError, with_causes,
 };
 use rdkafka::error::KafkaError;
+use rdkafka::message::Header;
 use tracing::{debug, error, info, warn};
 
 use crate::attempts::Episode;
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
 use crate::stopping::{STOP_TIMEOUT, join_until};
+use crate::traces::{self, TRACEPARENT};
 use progress::{OutputKind, OutputProgress};
 
 /// Most records of a shard that are read from its log at a time.
@@ -302,6 +304,9 @@ impl Publishing {
             messages += sent.messages;
             if let Some(next) = sent.next_offset {
                 status.published().advance(&self.topic, next);
+                if let Some(traces) = traces::installed().filter(|_| self.kind == OutputKind::Decisions) {
+                    traces.published(&id, next);
+                }
             }
             self.next_refused.insert(id.clone(), sent.next_refused);
             match self.progress.advance(self.kind, &id, sent.next, &cursor) {
@@ -401,12 +406,15 @@ impl Publishing {
         }
         let Content::Event { event, outcome, .. } = &record.content else { return Ok(()) };
         if let Some(client) = event.client() {
-            sent.messages += self.send_changes(id, record, event, client, &outcome.changes)?;
+            let traces = traces::installed().filter(|_| !outcome.changes.is_empty());
+            let trace = traces.and_then(|traces| traces.of_decision(id, record));
+            sent.messages +=
+                self.send_changes(id, record, event, client, &outcome.changes, trace.as_deref())?;
             return Ok(());
         }
         for correction in snapshot.corrections(record.position, None)? {
             let (client, changes) = correction?;
-            sent.messages += self.send_changes(id, record, event, &client, &changes)?;
+            sent.messages += self.send_changes(id, record, event, &client, &changes, None)?;
         }
         Ok(())
     }
@@ -419,6 +427,7 @@ impl Publishing {
         event: &Event,
         client: &ClientKey,
         changes: &[Change],
+        trace: Option<&str>,
     ) -> Result<u64, SendError> {
         let shard = PublishingShard { topic: &id.topic, partition: id.partition };
         let scope = self.scope;
@@ -426,12 +435,16 @@ impl Publishing {
         for notice in changes.iter().flat_map(|change| notices(scope, shard, record, event, client, change)) {
             self.text.clear();
             json::append(&mut self.text, &notice).unwrap_or_default();
+            let mut headers = content_type("application/cloudevents+json; charset=utf-8");
+            if trace.is_some() {
+                headers = headers.insert(Header { key: TRACEPARENT, value: trace });
+            }
             self.outbox.send(Outgoing {
                 topic: &self.topic,
                 partition: None,
                 key: Some(client.as_bytes()),
                 value: self.text.as_slice().into(),
-                headers: content_type("application/cloudevents+json; charset=utf-8"),
+                headers,
             })?;
             messages += 1;
         }

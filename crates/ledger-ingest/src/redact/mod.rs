@@ -21,6 +21,7 @@
 //! 3. Anything of the shape of a JSON web token (`eyJ….….…`), wherever it is.
 //! 4. The user part of a URL (`https://user:password@host`).
 //! 5. A PEM block (`-----BEGIN …`).
+//! 6. A token of the service itself ([`ledger_record::token`]), of which `rl_` stays.
 //!
 //! Text that is itself JSON is redacted as JSON. The result is the same on every machine, and redacting it
 //! again changes nothing, so a repeated event is still recognised as a repeat.

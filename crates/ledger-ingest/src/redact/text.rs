@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use ledger_record::token;
 
 use crate::redact::{REMOVED, is_secret_name, quoted};
 
@@ -62,10 +63,10 @@ enum Kinds {
 }
 
 /// The bytes that tell of a secret's beginning; few of a text do. A web token begins two bytes before its `J`: the `e`
-/// is in every other word.
+/// is in every other word; a token of the service likewise before its `_`.
 const TELLING: [bool; 256] = {
     let mut telling = [false; 256];
-    let bytes = b"bBjJ:=-";
+    let bytes = b"bBjJ:=-_";
     let mut index = 0;
     while index < bytes.len() {
         telling[bytes[index] as usize] = true;
@@ -99,6 +100,7 @@ fn next_secret(text: &str, from: usize, kinds: Kinds) -> Option<Range<usize>> {
             b'j' | b'J' => after_scheme(bytes, at, b"jwt"),
             b':' | b'=' => user_part(bytes, at).or_else(|| named_value(text, at, kinds)),
             b'-' => pem_block(text, at),
+            b'_' => at.checked_sub(2).and_then(|start| token::secret_at(bytes, start)),
             _ => None,
         };
         if let Some(range) = found.filter(|range| range.start >= from && !range.is_empty()) {
@@ -272,9 +274,31 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_the_service_are_secrets_in_texts_and_in_keys() {
+        let token = token::new_token([7; 32]);
+        for (given, kept) in [
+            (format!("curl -H 'x: {token}' failed"), "curl -H 'x: rl_***' failed"),
+            (format!("authorization: Bearer {token}"), "authorization: ***"),
+            (format!("https://a.example/hooks/{token}/x"), "https://a.example/hooks/rl_***/x"),
+            (
+                format!(r#"{{"note":"{token}","{token}":["{token}"]}}"#),
+                r#"{"note":"rl_***","rl_***":["rl_***"]}"#,
+            ),
+        ] {
+            assert_eq!(text(&given), kept);
+            assert!(matches!(text(kept), Cow::Borrowed(_)), "{kept}");
+            assert!(is_tainted_key(&given) && !is_tainted_key("rl_***"), "{given}");
+        }
+        for given in [&token[..51], "rl_", "a_b_rl_c", "url_5d41402abc4b2a76b9719d911017c592"] {
+            assert!(matches!(text(given), Cow::Borrowed(_)) && !is_tainted_key(given), "{given}");
+        }
+    }
+
+    #[test]
     fn long_runs_take_no_time() {
-        let run = "eyJ".repeat(300_000);
-        assert!(matches!(text(&run), Cow::Borrowed(_)));
+        for run in ["eyJ", "rl_"] {
+            assert!(matches!(text(&run.repeat(300_000)), Cow::Borrowed(_)), "{run}");
+        }
     }
 
     #[test]

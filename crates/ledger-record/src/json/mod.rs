@@ -26,8 +26,8 @@ pub mod write;
 
 pub use write::{append, to_string, to_vec};
 
-/// The largest integer of a leaf: the largest that every JSON reader holds exactly.
-pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// The largest integer of a leaf, and of a question: the largest that every JSON reader holds exactly.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// An enum that is an object tells its variant in a member of its own name.
 pub fn is_tag(name: &str) -> bool {

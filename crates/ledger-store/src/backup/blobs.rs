@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::backup::error::io_failed;
 use crate::backup::generation::BlobName;
 use crate::backup::{BackupError, Work};
-use crate::files::sync_dir;
+use crate::files::{create_private_dir, sync_dir};
 
 /// Read and written at a time.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -37,7 +38,7 @@ impl Blobs {
     }
 
     pub(super) fn create_dir(&self) -> Result<(), BackupError> {
-        fs::create_dir_all(&self.dir).map_err(io_failed(&self.dir))
+        create_private_dir(&self.dir).map_err(io_failed(&self.dir))
     }
 
     /// Makes the names of all blobs durable.
@@ -80,7 +81,8 @@ impl Blobs {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let copy = self.dir.join(format!("{}.{count}.{UNFINISHED}", std::process::id()));
         let mut from = File::open(source).map_err(io_failed(source))?;
-        let mut to = File::options().write(true).create_new(true).open(&copy).map_err(io_failed(&copy))?;
+        let new = File::options().write(true).create_new(true).mode(0o600).open(&copy);
+        let mut to = new.map_err(io_failed(&copy))?;
         let (blob, size) = copy_hashed(&mut from, source, Some((&mut to, &copy)), work)?;
         to.sync_all().map_err(io_failed(&copy))?;
         let place = self.path(blob);

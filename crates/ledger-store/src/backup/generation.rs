@@ -11,6 +11,7 @@
 //! `ledger` is the `ledger.json` of the data directory as it would be if these shards were all that was ever begun.
 //! `sealedSize` and `sealedRoot` are those of the tree at the last seal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -26,8 +27,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::backup::error::io_failed;
 use crate::backup::journal::is_journal_file;
 use crate::backup::{BackupDamage, BackupError};
-use crate::data_dir::manifest::FormatOnly;
-use crate::files::create_file;
+use crate::data_dir::manifest::{FormatOnly, check_topic};
+use crate::files::{create_file, create_private_dir};
 use crate::source::{Partitioner, ShardId};
 
 /// The newest format. One with a journal has it, so that a program that knows no journal leaves none out; any other has 1.
@@ -193,7 +194,7 @@ impl Generation {
             return Err(BackupError::NewerFormat { path, found, supported: FORMAT });
         }
         let generation: Self = serde_json::from_slice(&text).map_err(damaged)?;
-        match generation.wrong_name(number) {
+        match generation.wrong_name(number).or_else(|| generation.wrong_shard()) {
             Some(what) => Err(BackupDamage::Names { path, what }.into()),
             None => Ok(generation),
         }
@@ -212,13 +213,20 @@ impl Generation {
         wrong.map(|(file, whose)| format!("{:?} is no file of {whose}", file.name))
     }
 
+    /// A shard whose directory would be elsewhere, or that of another one.
+    fn wrong_shard(&self) -> Option<String> {
+        let mut ids = BTreeSet::new();
+        let is_wrong = |shard: &&BackedUpShard| check_topic(&shard.topic).is_err() || !ids.insert(shard.id());
+        self.shards.iter().find(is_wrong).map(|shard| format!("{} is no shard of its own", shard.id()))
+    }
+
     /// Writes it, once and for ever.
     pub(super) fn write(&self, dir: &Path) -> Result<(), BackupError> {
         let path = path_of(dir, self.number);
         let failed = io_failed(&path);
         let mut text = json::to_vec(self).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
-        create_file(&path, 0o666, |file| file.write_all(&text)).map_err(failed)
+        create_file(&path, 0o600, |file| file.write_all(&text)).map_err(failed)
     }
 
     /// Every file by name, `ledger.json` first.
@@ -260,7 +268,7 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
 
 pub(super) fn create_dir(dir: &Path) -> Result<(), BackupError> {
     let path = generations(dir);
-    fs::create_dir_all(&path).map_err(io_failed(&path))
+    create_private_dir(&path).map_err(io_failed(&path))
 }
 
 pub(super) fn sync(dir: &Path) -> Result<(), BackupError> {

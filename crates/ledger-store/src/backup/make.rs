@@ -20,7 +20,7 @@ use crate::data_dir::DataDir;
 use crate::data_dir::manifest::{Manifest, shard_path};
 use crate::db::database::Database;
 use crate::error::ReadError;
-use crate::files::{lock_file, sync_dir};
+use crate::files::{create_private_dir, lock_file, sync_dir};
 use crate::read::reader::Reader;
 use crate::read::snapshot::{ReadTier, Snapshot};
 use crate::source::ShardId;
@@ -110,7 +110,7 @@ impl Target {
         let blobs = Blobs::new(dir);
         // Before anything is made in it.
         let is_there = dir.exists();
-        fs::create_dir_all(dir).map_err(io_failed(dir))?;
+        create_private_dir(dir).map_err(io_failed(dir))?;
         refuse_inside(dir, data.path()).inspect_err(|_| {
             if !is_there {
                 // Empty, and not wanted.

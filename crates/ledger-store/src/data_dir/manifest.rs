@@ -177,7 +177,9 @@ impl Manifest {
         if found < FORMAT {
             return Err(OpenError::OlderFormat { path, found, supported: FORMAT });
         }
-        serde_json::from_slice(text).map_err(damaged)
+        let manifest: Self = serde_json::from_slice(text).map_err(damaged)?;
+        manifest.topics.keys().try_for_each(|topic| check_topic(topic))?;
+        Ok(manifest)
     }
 
     /// Replaces the file of a data directory.

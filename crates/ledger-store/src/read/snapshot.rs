@@ -223,9 +223,10 @@ impl<'a> Snapshot<'a> {
         let values = self.database.get_many(Family::Log, &keys, &self.options())?;
         let first = *next;
         *next += keys.len() as u64;
-        let records = (first..).zip(keys.iter().zip(values)).map(|(position, (reference, value))| {
+        // Counted from 0: a range that begins at the position would count on behind the last one.
+        let records = keys.iter().zip(values).enumerate().map(|(index, (reference, value))| {
             let value = value.ok_or_else(|| damaged(Family::Log, reference, Damage::Missing))?;
-            decode::record_at(position, reference, &value)
+            decode::record_at(first + index as u64, reference, &value)
         });
         records.collect()
     }

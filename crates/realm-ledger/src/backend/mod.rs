@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use completeness::Completeness;
 pub(crate) use follow::Followed;
 pub(crate) use local::Local;
-pub(crate) use remote::Remote;
+pub(crate) use remote::{Remote, ServerCredentials};
 
 use crate::ask_error::{AskError, NOT_FOUND};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ledger_api::query::{ProblemJson, ProofQuery, Question, Request, request};
 use ureq::http::header::InvalidHeaderValue;
 use ureq::http::{HeaderValue, Response};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::Completeness;
@@ -25,30 +26,39 @@ pub(crate) struct Remote {
     agent: Agent,
     pub(super) base: String,
     pub(super) completeness: Completeness,
-    /// The header with the token, if there is one.
-    authorization: Option<HeaderValue>,
+    credentials: ServerCredentials,
 }
 
-impl Remote {
-    pub(crate) fn new(url: &str, completeness: Completeness) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(ANSWER_TIMEOUT))
-            .build();
-        let base = url.trim_end_matches('/').to_owned();
-        Self { agent: config.into(), base, completeness, authorization: None }
-    }
+/// What a server is asked with, and checked by.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerCredentials {
+    /// The header with the token, if there is one; it hides its value.
+    authorization: Option<HeaderValue>,
+    tls: TlsConfig,
+}
 
-    /// The same, with a token for the server.
-    pub(crate) fn with_token(self, token: Option<&str>) -> Result<Self, AskError> {
+impl ServerCredentials {
+    pub(crate) fn new(token: Option<&str>, tls: TlsConfig) -> Result<Self, AskError> {
         let header = token.map(|token| {
             let mut header = HeaderValue::try_from(format!("Bearer {token}"))?;
             header.set_sensitive(true);
             Ok(header)
         });
         let authorization = header.transpose().map_err(|_: InvalidHeaderValue| AskError::NoToken)?;
-        Ok(Self { authorization, ..self })
+        Ok(Self { authorization, tls })
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(url: &str, completeness: Completeness, credentials: ServerCredentials) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            .tls_config(credentials.tls.clone())
+            .build();
+        let base = url.trim_end_matches('/').to_owned();
+        Self { agent: config.into(), base, completeness, credentials }
     }
 
     /// The body of the answer; a problem becomes the error that it describes.
@@ -64,12 +74,12 @@ impl Remote {
 
     /// An answer that is read while it is given, however long that takes.
     pub(super) fn stream(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
-        self.send(&patient(), question, "application/x-ndjson")
+        self.send(&self.patient(), question, "application/x-ndjson")
     }
 
     /// Events that go on for as long as the server does.
     pub(super) fn events(&self, question: &impl Question) -> Result<Response<Body>, AskError> {
-        self.send(&patient(), question, "text/event-stream")
+        self.send(&self.patient(), question, "text/event-stream")
     }
 
     /// Sends an order; its whole answer.
@@ -86,7 +96,7 @@ impl Remote {
     /// Sends an order; its answer is read while it is given, however long that takes.
     pub(crate) fn order(&self, path: &str, body: String) -> Result<Response<Body>, AskError> {
         let order = Request { path: path.to_owned(), parameters: Vec::new(), body: Some(body) };
-        self.exchange(&patient(), order, "application/x-ndjson")
+        self.exchange(&self.patient(), order, "application/x-ndjson")
     }
 
     fn send(
@@ -131,10 +141,21 @@ impl Remote {
     }
 
     fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
-        match &self.authorization {
+        match &self.credentials.authorization {
             Some(header) => request.header("authorization", header.clone()),
             None => request,
         }
+    }
+
+    /// For an answer that is read while it is given.
+    fn patient(&self) -> Agent {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            .tls_config(self.credentials.tls.clone())
+            .build();
+        config.into()
     }
 
     fn text(&self, response: &mut Response<Body>) -> Result<String, AskError> {
@@ -149,14 +170,4 @@ impl Remote {
     fn unreachable(&self, source: ureq::Error) -> AskError {
         AskError::Unreachable { url: self.base.clone(), source: Box::new(source) }
     }
-}
-
-/// For an answer that is read while it is given.
-fn patient() -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(ANSWER_TIMEOUT))
-        .build();
-    config.into()
 }

@@ -15,7 +15,8 @@ use ledger_store::{KnowledgeBound, ShardId};
 
 use super::Brokers;
 use super::parse::{
-    self, ItemName, app_id, app_key, client_key, instant, item_name, policy, realm, shard, unicode_path,
+    self, ItemName, app_id, app_key, client_key, instant, item_name, number, policy, realm, shard,
+    unicode_path,
 };
 
 /// Where a reading command looks.
@@ -27,9 +28,20 @@ pub struct QueryTarget {
     /// Ask a running server instead
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
+    /// How the server is asked.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServerArgs {
     /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
-    #[arg(long, value_name = "FILE", requires = "url")]
+    #[arg(long, value_name = "FILE", requires = "url", value_parser = unicode_path())]
     pub token_file: Option<PathBuf>,
+    /// File (PEM) with the authorities that an https server is checked by, in place of the public ones; also REALM_LEDGER_CA
+    #[arg(long, value_name = "FILE", requires = "url", value_parser = unicode_path())]
+    pub ca: Option<PathBuf>,
 }
 
 /// `submit`
@@ -41,9 +53,9 @@ pub struct SubmitArgs {
     /// The running server that publishes it
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: String,
-    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    /// How the server is asked.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Publish nothing: show every installation that it would change, before and after
     #[arg(long)]
     pub dry_run: bool,
@@ -67,7 +79,7 @@ pub struct TenantAsOfArgs {
     #[command(flatten)]
     pub all: AsOfArgs,
     /// As it was known with this record of the tenant
-    #[arg(long, value_name = "N", requires = "client_key", conflicts_with = "known_at")]
+    #[arg(long, value_name = "N", value_parser = number(0), requires = "client_key", conflicts_with = "known_at")]
     pub known_seq: Option<u64>,
 }
 
@@ -111,16 +123,16 @@ pub struct LogArgs {
     #[arg(value_parser = client_key)]
     pub client_key: ClientKey,
     /// Begin with this record
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1))]
     pub from_seq: u64,
     /// At most this many records [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1))]
     pub limit: Option<u64>,
     /// What changed in our answer instead: each correction, the answer before and after, and the late event
     #[arg(long, conflicts_with = "from_seq")]
     pub corrections: bool,
     /// Begin with the corrections made at this position of the shard; go on behind the last one printed
-    #[arg(long, value_name = "N", requires = "corrections", default_value_t = 0)]
+    #[arg(long, value_name = "N", requires = "corrections", default_value_t = 0, value_parser = number(0))]
     pub from_position: u64,
     /// As of when: what had happened, and was recorded by then
     #[command(flatten)]
@@ -155,7 +167,7 @@ pub struct DecisionsArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub corrections: Option<bool>,
     /// At most this many [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1))]
     pub limit: Option<u64>,
     /// Where to look
     #[command(flatten)]
@@ -350,7 +362,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub to: Option<Timestamp>,
     /// Begin with this position of the shard
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number(0))]
     pub from_position: u64,
     /// Where to look
     #[command(flatten)]

@@ -21,7 +21,7 @@ pub struct Prove {
     #[arg(long, value_name = "APP_KEY", value_parser = parse::app_key)]
     pub app: Option<AppKey>,
     /// Size of a checkpoint that the reader keeps: the bundle goes on from there
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = parse::number(0))]
     pub pinned: Option<u64>,
     /// Partition whose log is asked [default: the one that has the tenant]
     #[arg(long, value_name = "N")]

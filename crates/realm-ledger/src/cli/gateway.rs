@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::asking::ServerArgs;
 use super::parse::unicode_path;
 
 /// `gateway`
@@ -22,7 +23,7 @@ pub struct GatewayArgs {
     /// such links are left to `lineage`]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// File with a token of scope read for that server; also REALM_LEDGER_TOKEN
-    #[arg(long, value_name = "FILE", requires = "url", value_parser = unicode_path())]
-    pub token_file: Option<PathBuf>,
+    /// How that server is asked: it takes the scope read.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::asking::ServerArgs;
 use super::parse::{self, unicode_path};
 
 /// `backup`
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    /// Where the generations are kept; neither in the data directory nor around it
+    /// Where the generations are kept; neither in the data directory nor around it. With --verify also s3://BUCKET/PREFIX
     #[arg(value_name = "DIR", value_parser = unicode_path(), required_unless_present = "url", conflicts_with = "url")]
     pub dir: Option<PathBuf>,
     /// Of this data directory, on which no server runs [default: data_dir of the configuration]
@@ -20,21 +21,28 @@ pub struct BackupArgs {
     /// Let a running server make it, in backup.dir of its own configuration
     #[arg(long, value_name = "URL", value_parser = parse::url)]
     pub url: Option<String>,
-    /// File with the token that the server asks for; also REALM_LEDGER_TOKEN
-    #[arg(long, value_name = "FILE", requires = "url", value_parser = unicode_path())]
-    pub token_file: Option<PathBuf>,
+    /// How the server is asked.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Afterwards keep so many generations, the newest, and what they need
     #[arg(long, value_name = "N")]
     pub keep: Option<NonZeroUsize>,
+    /// Afterwards copy the newest generation of DIR to an S3-compatible store, s3://BUCKET/PREFIX; AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL and AWS_CA_BUNDLE say how
+    #[arg(long, value_name = "S3", conflicts_with = "url", value_parser = parse::store)]
+    pub to: Option<String>,
+    /// Make none: only copy what DIR has, as a server with backup.dir made it
+    #[arg(long, requires = "to", conflicts_with_all = ["data_dir", "verify"])]
+    pub copy_only: bool,
     /// Make none: read everything that is kept in DIR, and compare; exit 3 if a byte differs
-    #[arg(long, conflicts_with_all = ["url", "keep", "data_dir"])]
+    #[arg(long, conflicts_with_all = ["url", "keep", "data_dir", "to"])]
     pub verify: bool,
 }
 
 /// `restore`
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// Where the generations are kept
+    /// Where the generations are kept: a directory, or s3://BUCKET/PREFIX (see `backup --to`)
     #[arg(value_name = "DIR", value_parser = unicode_path())]
     pub dir: PathBuf,
     /// The data directory that is made, empty or not there yet (data_dir)

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueParser};
+use ledger_api::access::is_principal_name;
 use ledger_api::decisions::DecisionsFrom;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::policy::Policy;
 use ledger_core::realm::Realm;
 use ledger_core::state::Rule;
 use ledger_core::time::Timestamp;
+use ledger_record::json::INTEGER_MAX;
 use ledger_record::json::policy::GivenPolicy;
 use ledger_store::{Partitioner, ShardId};
 
@@ -53,10 +55,16 @@ impl fmt::Display for ItemName {
     }
 }
 
+/// A place in a log or in a stream, or how many: from the least one on.
+pub(super) fn number(least: u64) -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(least..=INTEGER_MAX)
+}
+
 pub(super) fn item_name(text: &str) -> Result<ItemName, String> {
     let parts = text.rsplit_once(['/', '@']).and_then(|(at, number)| {
         let (source, partition) = at.rsplit_once('/').filter(|(source, _)| !source.is_empty())?;
-        Some((at.len(), source.to_owned(), partition.parse().ok()?, number.parse().ok()?))
+        let number = number.parse().ok().filter(|number| *number <= INTEGER_MAX)?;
+        Some((at.len(), source.to_owned(), partition.parse().ok()?, number))
     });
     let Some((end, source, partition, number)) = parts else {
         let expected =
@@ -137,7 +145,21 @@ pub(super) fn app_key(text: &str) -> Result<AppKey, String> {
     AppKey::new(text).map_err(|error| error.to_string())
 }
 
+pub(super) fn principal_name(text: &str) -> Result<String, String> {
+    let expected = "a name is 1 to 255 bytes without control characters, and has no token in it";
+    if is_principal_name(text) { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
+}
+
 pub(super) fn source(text: &str) -> Result<String, String> {
     let good = !text.is_empty() && text.len() <= 200 && !text.chars().any(char::is_control);
     if good { Ok(text.to_owned()) } else { Err("1 to 200 bytes without control characters".to_owned()) }
+}
+
+/// A place in an object store.
+pub(super) fn store(text: &str) -> Result<String, String> {
+    if text.starts_with("s3://") {
+        Ok(text.to_owned())
+    } else {
+        Err("expected s3://BUCKET/PREFIX".to_owned())
+    }
 }

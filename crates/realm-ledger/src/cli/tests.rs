@@ -63,8 +63,29 @@ fn wrong_usage_is_refused() {
         "realm-ledger token create a --app b",
         "realm-ledger token create a --scope write --app b",
         "realm-ledger token create a --scope read --app b --all-apps",
+        "realm-ledger state t --known-seq 9007199254740992",
+        "realm-ledger log t --from-seq 18446744073709551615",
+        "realm-ledger log t --corrections --from-position 9007199254740992",
+        "realm-ledger log t --limit 9007199254740992",
+        "realm-ledger replay --from-position 18446744073709551615",
+        "realm-ledger prove t --pinned 9007199254740992",
+        "realm-ledger quarantine show realm.lifecycle/0/9007199254740992",
+        "realm-ledger quarantine show realm.lifecycle/0@9007199254740992",
     ] {
         assert!(refused(line), "{line}");
+    }
+}
+
+#[test]
+fn a_token_is_made_for_a_name_that_a_record_and_a_line_of_a_log_can_have() {
+    let token = ledger_api::access::new_token([1; 32]);
+    let create = |name: &str| {
+        let words = ["realm-ledger", "token", "create", name, "--scope", "read", "--all-apps"];
+        Cli::from_args(words.into_iter().map(Into::into)).is_ok()
+    };
+    assert!(create("support") && create(&"x".repeat(255)));
+    for name in ["", "a\nb", "x\u{7f}", &"x".repeat(256), &token] {
+        assert!(!create(name), "{name:?}");
     }
 }
 

@@ -18,7 +18,7 @@ pub enum TokenCommand {
 #[derive(Debug, Args)]
 pub struct TokenCreate {
     /// Who will have it, as logs and the actor of commands name it
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = parse::principal_name)]
     pub name: String,
     /// What it may ask; several times for several
     #[arg(long, value_name = "SCOPE", value_enum, required = true)]

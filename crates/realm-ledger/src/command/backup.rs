@@ -13,7 +13,7 @@ use ledger_record::json;
 use ledger_store::{BackupCheck, BackupDamage, Generation, verify_backup, with_causes};
 use serde::Serialize;
 
-use super::{Context, advance, data_dir_flag, open_read_only};
+use super::{Context, advance, data_dir_flag, in_store, open_read_only};
 use crate::ask_error::AskError;
 use crate::backend::Remote;
 use crate::cli::BackupArgs;
@@ -46,29 +46,52 @@ struct Damage {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: BackupArgs) -> Result<Exit, Failure> {
-    let BackupArgs { dir, data_dir, url, token_file, keep, verify } = args;
+    let BackupArgs { dir, data_dir, url, server, keep, to, copy_only, verify } = args;
     let made = match (url, dir) {
-        (Some(url), _) => by_server(context, &context.server_at(&url, token_file.as_deref())?, &url, keep)?,
-        (None, Some(dir)) if verify => return check(context, &dir),
-        (None, Some(dir)) => of_directory(context, data_dir, &dir, keep)?,
+        (Some(url), _) => by_server(context, &context.server_at(&url, &server)?, &url, keep)?,
+        (None, Some(dir)) if verify => match in_store::place(&dir) {
+            Some(place) => return in_store::check(context, place),
+            None => return check(context, &dir),
+        },
+        (None, Some(dir)) if in_store::place(&dir).is_some() => {
+            return Err(Failure::new("a backup is made in a directory, and copied to a store with --to")
+                .exit(Exit::Usage));
+        }
+        (None, Some(dir)) => {
+            if let Some(to) = to.as_deref().filter(|_| copy_only) {
+                return in_store::copy(context, &dir, to, keep);
+            }
+            let made = of_directory(context, data_dir, &dir, keep)?;
+            if let Some(to) = &to {
+                in_store::copy(context, &dir, to, keep)?;
+            }
+            made
+        }
         // The grammar demands one of them.
         (None, None) => return Err(Failure::new("name a directory, or a server").exit(Exit::Usage)),
     };
     print_shards(context, made.generation, &made.shards)?;
-    let BackupAnswer { dir, generation, bytes, copied_bytes, removed, keys_dir, .. } = made;
+    let BackupAnswer { dir, generation, bytes, copied_bytes, removed, unread, keys_dir, .. } = made;
     context.report(&format!(
         "generation {generation} in {dir} has {}, of which {} are new",
         HumanBytes(bytes),
         HumanBytes(copied_bytes)
     ));
+    let listed = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     if !removed.is_empty() {
-        let removed = removed.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        context.report(&format!("removed generation {removed}, and what only that needed"));
+        context.report(&format!("removed generation {}, and what only that needed", listed(&removed)));
+    }
+    if !unread.is_empty() {
+        context.report(&format!(
+            "nothing was removed: generation {}, which is to stay, does not read, and may need any file. `backup --verify` \
+             says why; move it out of {dir}/generations when it is given up",
+            listed(&unread)
+        ));
     }
     context.report(&format!(
         "the secret and the keys are not in it: they are in {keys_dir}; keep a copy of them apart from the backup"
     ));
-    Ok(Exit::Done)
+    Ok(if unread.is_empty() { Exit::Done } else { Exit::Difference })
 }
 
 fn of_directory(

@@ -24,7 +24,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Exit, Failure> {
-    let GatewayArgs { data_dir, brokers, listen: address, url, token_file } = args;
+    let GatewayArgs { data_dir, brokers, listen: address, url, server } = args;
     let address = address.map(|value| FlagValue { key: "gateway.listen", flag: "--listen", value });
     let config = context.config([data_dir_flag(data_dir), brokers_flag(brokers), address])?;
     refuse_local(&config)?;
@@ -42,8 +42,8 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: GatewayArgs) -> Result<Ex
     let access = Arc::new(Access::new(&config.access).map_err(no_access)?);
     let known = match url {
         Some(url) => {
-            let token = context.token(token_file.as_deref())?;
-            Some(Arc::new(ServerInstallations::new(url, token)) as Arc<dyn KnownInstallations>)
+            let credentials = context.credentials(&server)?;
+            Some(Arc::new(ServerInstallations { url, credentials }) as Arc<dyn KnownInstallations>)
         }
         None => None,
     };

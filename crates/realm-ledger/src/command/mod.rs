@@ -8,6 +8,7 @@ mod export;
 mod gateway;
 mod import;
 mod import_local;
+mod in_store;
 mod input;
 mod keys;
 mod lineage;
@@ -32,13 +33,14 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use input::InputFile;
+use ledger_api::client_tls;
 use ledger_api::query::Raw;
 use ledger_core::time::Timestamp;
 use ledger_store::{DataDir, ShardId};
 use serde_json::value::RawValue;
 
-use crate::backend::{Backend, Completeness, Local, Remote};
-use crate::cli::{Cli, Command, Format, GivenFormat, Global, QueryTarget};
+use crate::backend::{Backend, Completeness, Local, Remote, ServerCredentials};
+use crate::cli::{Cli, Command, Format, GivenFormat, Global, QueryTarget, ServerArgs};
 use crate::config::{Config, FlagValue, Loaded};
 use crate::output::{Column, OutputError, Printer, details, escape_control_lines};
 use crate::telemetry::{self, LogOptions};
@@ -46,6 +48,9 @@ use crate::{Env, Exit, Failure};
 
 /// Has the credential of commands with `--url`.
 const TOKEN: &str = "REALM_LEDGER_TOKEN";
+
+/// Where the authorities of its server are.
+const CA: &str = "REALM_LEDGER_CA";
 
 /// What every command has at hand.
 pub(crate) struct Context<'a, 'b> {
@@ -160,12 +165,21 @@ impl Context<'_, '_> {
     /// The server that is to be asked; none: a data directory is.
     fn server(&self, target: &QueryTarget) -> Result<Option<Remote>, Failure> {
         let Some(url) = &target.url else { return Ok(None) };
-        self.server_at(url, target.token_file.as_deref()).map(Some)
+        self.server_at(url, &target.server).map(Some)
     }
 
-    fn server_at(&self, url: &str, token_file: Option<&Path>) -> Result<Remote, Failure> {
-        let server = Remote::new(url, self.completeness.clone());
-        Ok(server.with_token(self.token(token_file)?.as_deref())?)
+    fn server_at(&self, url: &str, server: &ServerArgs) -> Result<Remote, Failure> {
+        Ok(Remote::new(url, self.completeness.clone(), self.credentials(server)?))
+    }
+
+    /// What a server is asked with, and checked by.
+    fn credentials(&self, ServerArgs { token_file, ca }: &ServerArgs) -> Result<ServerCredentials, Failure> {
+        let ca = ca.clone().or_else(|| self.env.environment.get(CA).map(PathBuf::from));
+        let ca = ca.filter(|path| !path.as_os_str().is_empty());
+        let unusable =
+            |error| Failure::caused("the authorities of --ca cannot be used", error).exit(Exit::Usage);
+        let tls = client_tls(ca.as_deref()).map_err(unusable)?;
+        Ok(ServerCredentials::new(self.token(token_file.as_deref())?.as_deref(), tls)?)
     }
 
     /// The credential of this run. It is never an argument, which other users of the machine could read.

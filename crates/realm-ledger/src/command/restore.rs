@@ -7,15 +7,20 @@ use ledger_record::json::time::format_instant;
 use ledger_store::{RestoreReport, restore};
 
 use super::backup::print_generation;
-use super::{Context, advance, data_dir_flag};
+use super::{Context, advance, data_dir_flag, in_store};
 use crate::cli::RestoreArgs;
 use crate::{Exit, Failure};
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: &RestoreArgs) -> Result<Exit, Failure> {
     let config = context.config([data_dir_flag(Some(args.data_dir.clone()))])?;
+    let fetched = match in_store::place(&args.dir) {
+        Some(place) => Some(in_store::fetch(context, place, args.generation, &config.data_dir)?),
+        None => None,
+    };
+    let dir = fetched.as_ref().map_or(args.dir.as_path(), |fetched| fetched.path());
     let bar = context.progress_of_bytes("restoring");
     let options = config.store.clone();
-    let restored = restore(&args.dir, args.generation, &config.data_dir, options, &mut |done, total| {
+    let restored = restore(dir, args.generation, &config.data_dir, options, &mut |done, total| {
         advance(&bar)(done, total);
         ControlFlow::Continue(())
     });

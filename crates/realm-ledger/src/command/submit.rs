@@ -56,9 +56,9 @@ impl ChangeRead {
 }
 
 pub(super) fn run(context: &mut Context<'_, '_>, args: SubmitArgs) -> Result<Exit, Failure> {
-    let SubmitArgs { file, url, token_file, dry_run } = args;
+    let SubmitArgs { file, url, server, dry_run } = args;
     let event = context.read(&InputFile::new(file))?;
-    let server = context.server_at(&url, token_file.as_deref())?;
+    let server = context.server_at(&url, &server)?;
     let parameters = if dry_run { vec![("dryRun".to_owned(), "true".to_owned())] } else { Vec::new() };
     // What is no UTF-8 is refused by the server, as what it is.
     let answer =
@@ -66,11 +66,18 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: SubmitArgs) -> Result<Exi
     if dry_run {
         return show_dry_run(context, &answer);
     }
-    let CommandAnswer { id, records, pending, .. } = read(&answer)?;
+    let CommandAnswer { id, records, pending, elsewhere, .. } = read(&answer)?;
     context.print_list(RECORDS, records.iter().map(raw))?;
-    if pending.is_empty() {
+    if !elsewhere.is_empty() {
+        context.report(&format!(
+            "published to {} too, which another process feeds: ask that one",
+            elsewhere.join(", ")
+        ));
+    }
+    if pending.is_empty() && !records.is_empty() {
         return Ok(Exit::Done);
     }
+    let pending = if pending.is_empty() { elsewhere } else { pending };
     let pending = pending.join(", ");
     Err(Failure::new(format!("{id} is published, but {pending} had not recorded it within ten seconds"))
         .hint("submit it again with the same id: it is published once, and answered with its records"))

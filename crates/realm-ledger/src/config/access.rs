@@ -1,14 +1,16 @@
 //! Who may ask, as lists of tables: `[[access.token]]` and the like.
 //!
-//! Every member is looked at: one that is not known, or not what it should be, makes the list none.
+//! Every member is looked at: one that is not known, or not what it should be, makes the list none, and is named.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ledger_api::access::{
-    AccessScope, CertificateOptions, Grants, IssuerOptions, Scopes, SigningAlgorithm, TokenOptions,
+    AccessScope, CertificateOptions, Grants, IssuerOptions, KeySet, Scopes, SigningAlgorithm, TokenOptions,
+    is_principal_name,
 };
-use ledger_core::time::Timestamp;
+use ledger_api::limits::ISSUER_LEEWAY_MAX;
 use ledger_record::json::time::{format_instant, parse_instant};
 
 use super::setting::quoted;
@@ -16,8 +18,8 @@ use super::value::{GivenValue, show_duration};
 
 /// A list of tables.
 pub(super) trait Tables {
-    /// Sets it; none if it is not what it should be.
-    fn put(&mut self, tables: Vec<BTreeMap<String, GivenValue>>) -> Option<()>;
+    /// Sets it, or returns which member of which table is not what it should be.
+    fn put(&mut self, tables: Vec<BTreeMap<String, GivenValue>>) -> Result<(), String>;
     /// As TOML; none where it is empty.
     fn to_toml(&self) -> Option<String>;
     /// What it takes, in words.
@@ -32,13 +34,18 @@ pub(super) trait TableRow: Sized {
 }
 
 impl<T: TableRow> Tables for Vec<T> {
-    fn put(&mut self, tables: Vec<BTreeMap<String, GivenValue>>) -> Option<()> {
-        let read = |table| {
-            let mut members = Members(table);
-            T::read(&mut members).filter(|_| members.0.is_empty())
+    fn put(&mut self, tables: Vec<BTreeMap<String, GivenValue>>) -> Result<(), String> {
+        let read = |(index, table)| {
+            let mut members = Members { left: table, last: String::new() };
+            let row = T::read(&mut members);
+            let wrong = if row.is_some() { members.left.into_keys().next() } else { Some(members.last) };
+            match (row, wrong) {
+                (Some(row), None) => Ok(row),
+                (_, wrong) => Err(format!("{} of entry {}", wrong.unwrap_or_default(), index + 1)),
+            }
         };
-        *self = tables.into_iter().map(read).collect::<Option<_>>()?;
-        Some(())
+        *self = tables.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     fn to_toml(&self) -> Option<String> {
@@ -54,12 +61,18 @@ impl<T: TableRow> Tables for Vec<T> {
     }
 }
 
-/// The members of a table that were not read yet.
-pub(super) struct Members(BTreeMap<String, GivenValue>);
+/// The members of a table. A row reads one after the other and ends at the first that is wrong or missing.
+pub(super) struct Members {
+    /// Not read yet.
+    left: BTreeMap<String, GivenValue>,
+    /// Read last.
+    last: String,
+}
 
 impl Members {
     pub(super) fn given(&mut self, name: &str) -> Option<GivenValue> {
-        self.0.remove(name)
+        name.clone_into(&mut self.last);
+        self.left.remove(name)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
@@ -88,12 +101,17 @@ impl Members {
         Grants::parse(&self.given("apps")?.texts()?).ok()
     }
 
-    /// What is there has to be one: what is not stays among the members, which refuses the table.
-    fn instant(&mut self, name: &'static str) -> Option<Timestamp> {
-        let given = self.0.get(name)?.clone().text()?;
-        let instant = parse_instant(&given).ok()?;
-        self.0.remove(name);
-        Some(instant)
+    /// Who it is, as logs and records name it.
+    fn name(&mut self) -> Option<String> {
+        self.text("name").filter(|name| is_principal_name(name))
+    }
+
+    /// A text that has a default; a wrong one must not be taken for it.
+    fn text_or(&mut self, name: &str, default: &str) -> Option<String> {
+        if self.left.contains_key(name) {
+            return self.text(name);
+        }
+        Some(default.to_owned())
     }
 }
 
@@ -107,17 +125,17 @@ fn rights(scopes: Scopes, apps: &Grants) -> [(&'static str, String); 2] {
 }
 
 impl TableRow for TokenOptions {
-    const EXPECTED: &'static str = "tables with name, sha256 (of the token, 64 hexadecimal digits), scopes (some of \
+    const EXPECTED: &'static str = "tables with name (1 to 255 bytes without control characters), sha256 (of the token, 64 hexadecimal digits), scopes (some of \
                                     read, audit, operate, hooks), apps (app keys, or \"*\" for all) and, if it is to \
                                     end, expires (an instant in RFC 3339, as a text)";
 
     fn read(members: &mut Members) -> Option<Self> {
         Some(Self {
-            name: members.text("name")?,
+            name: members.name()?,
             sha256: members.hash()?,
             scopes: members.scopes()?,
             apps: members.apps()?,
-            expires: members.instant("expires"),
+            expires: members.optional("expires", |given| parse_instant(&given.text()?).ok().map(Some))?,
         })
     }
 
@@ -135,7 +153,7 @@ impl TableRow for CertificateOptions {
 
     fn read(members: &mut Members) -> Option<Self> {
         Some(Self {
-            name: members.text("name")?,
+            name: members.name()?,
             sha256: members.hash()?,
             scopes: members.scopes()?,
             apps: members.apps()?,
@@ -154,26 +172,32 @@ const LEEWAY: Duration = Duration::from_secs(5);
 impl TableRow for IssuerOptions {
     const EXPECTED: &'static str = "tables with issuer, audience, jwks (a file, or an https URL), algorithms (some of \
                                     RS256, ES256, EdDSA) and, if they are others, scopes_claim (\"scope\"), apps_claim \
-                                    (\"apps\") and leeway (\"5s\")";
+                                    (\"apps\"), leeway (\"5s\", at most \"5m\") and ca (the authorities of a https URL, PEM)";
 
     fn read(members: &mut Members) -> Option<Self> {
-        let algorithms = members.given("algorithms")?.texts()?;
         let known = |name: &String| SigningAlgorithm::ALL.into_iter().find(|known| known.as_str() == name);
-        let algorithms: Vec<_> = algorithms.iter().map(known).collect::<Option<_>>()?;
+        let algorithms: Vec<_> =
+            members.given("algorithms")?.texts()?.iter().map(known).collect::<Option<_>>()?;
+        let algorithms = Some(algorithms).filter(|some| !some.is_empty())?;
         let leeway = members.given("leeway").map_or(Some(LEEWAY), GivenValue::duration)?;
+        let ca = members.optional("ca", |given| {
+            given.text().filter(|path| !path.is_empty()).map(|path| Some(PathBuf::from(path)))
+        })?;
+        let jwks = members.text("jwks").filter(|place| KeySet::check_place(place, ca.as_deref()).is_ok())?;
         Some(Self {
-            issuer: members.text("issuer")?,
+            algorithms,
+            leeway: Some(leeway).filter(|leeway| *leeway <= ISSUER_LEEWAY_MAX)?,
+            issuer: members.text("issuer").filter(|name| is_principal_name(name))?,
             audience: members.text("audience")?,
-            jwks: members.text("jwks")?,
-            algorithms: Some(algorithms).filter(|some| !some.is_empty())?,
-            scopes_claim: members.text("scopes_claim").unwrap_or_else(|| "scope".to_owned()),
-            apps_claim: members.text("apps_claim").unwrap_or_else(|| "apps".to_owned()),
-            leeway,
+            jwks,
+            ca,
+            scopes_claim: members.text_or("scopes_claim", "scope")?,
+            apps_claim: members.text_or("apps_claim", "apps")?,
         })
     }
 
     fn write(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut members = vec![
             ("issuer", quoted(&self.issuer)),
             ("audience", quoted(&self.audience)),
             ("jwks", quoted(&self.jwks)),
@@ -181,7 +205,9 @@ impl TableRow for IssuerOptions {
             ("scopes_claim", quoted(&self.scopes_claim)),
             ("apps_claim", quoted(&self.apps_claim)),
             ("leeway", quoted(&show_duration(self.leeway))),
-        ]
+        ];
+        members.extend(self.ca.as_ref().map(|path| ("ca", quoted(&path.to_string_lossy()))));
+        members
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const PREFIX: &str = "REALM_LEDGER_";
 
 /// Names below the prefix that are not settings: the file, the ledger secret, the token of a client, and what Kubernetes makes up for a
 /// service that is called `realm-ledger`.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "TOKEN", "PORT"];
+const NOT_SETTINGS: &[&str] = &["CONFIG", "SECRET", "TOKEN", "CA", "PORT"];
 const NOT_SETTINGS_PREFIX: &[&str] = &["SERVICE_", "PORT_"];
 
 const SECRET: &str = "REALM_LEDGER_SECRET";
@@ -195,7 +195,7 @@ impl Layers {
             ((setting.slot)(config).set(given), expected)
         } else if let Some((setting, property)) = find_property(&key) {
             let is_set = (setting.slot)(config).set_property(property, given);
-            (is_set, "a text, a number, true or false".to_owned())
+            (is_set.ok_or_else(String::new), "a text, a number, true or false".to_owned())
         } else {
             if let Some((_, instead)) = REMOVED.iter().find(|(removed, _)| *removed == key) {
                 self.faults.push(format!(
@@ -210,10 +210,10 @@ impl Layers {
             self.faults.push(format!("{origin}: there is no setting {key}; {remedy}"));
             return;
         };
-        if is_set.is_some() {
-            self.loaded.origins.insert(key, origin);
-        } else {
-            self.faults.push(format!("{origin}: {key} is to be {expected}"));
+        match is_set {
+            Ok(()) => _ = self.loaded.origins.insert(key, origin),
+            Err(part) if part.is_empty() => self.faults.push(format!("{origin}: {key} is to be {expected}")),
+            Err(part) => self.faults.push(format!("{origin}: {key} is to be {expected}; see to {part}")),
         }
     }
 

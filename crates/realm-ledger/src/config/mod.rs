@@ -71,6 +71,8 @@ pub struct Config {
     pub backup_dir: Option<PathBuf>,
     /// Who may ask.
     pub access: AccessOptions,
+    /// Where spans are sent; none: nowhere.
+    pub otlp: Option<String>,
     /// What the server logs.
     pub log: LogOptions,
     /// Tenants that are folded from zero and compared with their state each minute; 0: none.
@@ -92,6 +94,7 @@ impl Default for Config {
             local: None,
             backup_dir: None,
             access: AccessOptions::default(),
+            otlp: None,
             log: LogOptions::default(),
             sampled_tenants_per_minute: 60,
         }

@@ -128,6 +128,7 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("access.token", |config| SettingSlot::Tables(&mut config.access.tokens)),
     setting("access.issuer", |config| SettingSlot::Tables(&mut config.access.issuers)),
     setting("access.certificate", |config| SettingSlot::Tables(&mut config.access.certificates)),
+    setting("telemetry.otlp", |config| SettingSlot::OptionalText(&mut config.otlp)),
     setting("log.level", |config| SettingSlot::Text(&mut config.log.level)),
     setting("log.format", |config| SettingSlot::Word(&mut config.log.format, &["auto", "text", "json"])),
 ];
@@ -167,8 +168,15 @@ impl SettingRow {
 }
 
 impl SettingSlot<'_> {
-    /// Sets the value; none if it is not what the setting takes.
-    pub(super) fn set(self, given: GivenValue) -> Option<()> {
+    /// Sets the value, or returns which part of it is not what the setting takes: empty for the whole.
+    pub(super) fn set(self, given: GivenValue) -> Result<(), String> {
+        match self {
+            Self::Tables(slot) => slot.put(given.tables().ok_or_else(String::new)?),
+            slot => slot.set_value(given).ok_or_else(String::new),
+        }
+    }
+
+    fn set_value(self, given: GivenValue) -> Option<()> {
         match self {
             Self::Text(slot) => *slot = given.text()?,
             Self::OptionalText(slot) => *slot = Some(given.text()?).filter(|text| !text.is_empty()),
@@ -198,8 +206,7 @@ impl SettingSlot<'_> {
                     name => Some(Partitioner::parse(name)?),
                 };
             }
-            Self::Tables(slot) => slot.put(given.tables()?)?,
-            Self::Properties(_) => return None,
+            Self::Tables(_) | Self::Properties(_) => return None,
         }
         Some(())
     }

@@ -292,13 +292,28 @@ fn principals_are_read_from_tables_and_shown_as_they_load_again() {
 #[test]
 fn principals_that_are_not_whole_are_refused() {
     let refused = |text: &str| load_text(text).unwrap_err().to_string();
-    for wrong in
-        ["sha256 = 'x'", "scopes = ['write']", "apps = ['']", "apps = 'com.example.app'", "name = ''"]
-    {
+    let token_in_name = format!("name = '{}'", ledger_api::access::new_token([1; 32]));
+    let long = format!("name = '{}'", "x".repeat(256));
+    for wrong in [
+        "sha256 = 'x'",
+        "scopes = ['write']",
+        "apps = ['']",
+        "apps = 'com.example.app'",
+        "name = ''",
+        "name = 7",
+        "name = \"a\\nb\"",
+        &long,
+        &token_in_name,
+        "expires = 'tomorrow'",
+        "expires = 2030-01-01T00:00:00Z",
+    ] {
         let name = wrong.split(' ').next().unwrap();
-        let text: Vec<&str> =
-            TOKEN.lines().map(|line| if line.starts_with(name) { wrong } else { line }).collect();
-        assert!(refused(&text.join("\n")).contains("access.token is to be tables with name"), "{wrong}");
+        let others = TOKEN.lines().filter(|line| !line.starts_with(name));
+        let text: Vec<&str> = TOKEN.lines().chain(others).chain([wrong]).collect();
+        let refused = refused(&text.join("\n"));
+        assert!(refused.contains("access.token is to be tables with name"), "{wrong}: {refused}");
+        assert!(refused.contains(&format!("; see to {name} of entry 2")), "{wrong}: {refused}");
+        assert!(!refused.contains(&token_in_name[8..60]), "{refused}");
     }
     assert!(
         refused(&format!("{TOKEN}expiry = '2030-01-01T00:00:00Z'")).contains("access.token is to be tables")
@@ -344,6 +359,7 @@ fn faults_of_the_gateway_are_named_with_their_place() {
             reported.contains(":1: gateway.app is to be tables with name, app_key"),
             "{wrong}: {reported}"
         );
+        assert!(reported.contains(" of entry 1"), "{wrong}: {reported}");
     }
     let all = reported(&format!(
         "{APP}[gateway.hosts]\n'eu.example.com' = 'roadmap/AU'\n[gateway]\nsite_hosts = ['*']\n"
@@ -364,12 +380,26 @@ fn issuers_and_certificates_are_read_with_their_defaults() {
     );
     let again = format!("access.issuer = {}", value_of(&loaded.settings(), "access.issuer").value);
     assert_eq!(load_text(&again).unwrap().config, loaded.config);
-    for wrong in ["algorithms = ['HS256']", "algorithms = []", "algorithms = ['none']", "jwks = ''"] {
+    for wrong in [
+        "algorithms = ['HS256']",
+        "algorithms = []",
+        "algorithms = ['none']",
+        "jwks = ''",
+        "jwks = 'http://example.com/keys'",
+        "scopes_claim = ['groups']",
+        "scopes_claim = ''",
+        "apps_claim = 7",
+        "leeway = '300d'",
+        "leeway = 5",
+        "issuer = \"a\\nb\"",
+        "audiences = ['a']",
+    ] {
         let name = wrong.split(' ').next().unwrap();
         let lines: Vec<&str> =
-            issuer.lines().map(|line| if line.starts_with(name) { wrong } else { line }).collect();
+            issuer.lines().filter(|line| !line.starts_with(&format!("{name} "))).chain([wrong]).collect();
         let refused = load_text(&lines.join("\n")).unwrap_err().to_string();
         assert!(refused.contains("access.issuer is to be tables with issuer"), "{wrong}: {refused}");
+        assert!(refused.contains(&format!("; see to {name} of entry 1")), "{wrong}: {refused}");
     }
     let certificate = TOKEN.replace("access.token", "access.certificate");
     let refused = load_text(&certificate).unwrap_err().to_string();

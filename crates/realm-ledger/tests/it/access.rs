@@ -1,5 +1,7 @@
 //! Tokens: made, pasted into a configuration, sent by commands, and found nowhere afterwards.
 
+mod noted;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +36,10 @@ impl Drop for Served {
 
 impl Served {
     fn with(world: &World, access: &str) -> Self {
+        Self::started(world, access, &[])
+    }
+
+    fn started(world: &World, access: &str, flags: &[&str]) -> Self {
         let settings = "[http]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\n[kafka]\nbrokers = '127.0.0.1:1'\n";
         let config = world.file("ledger.toml", &format!("{settings}{access}"));
         let log = world.path().join("log");
@@ -41,7 +47,7 @@ impl Served {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("REALM_LEDGER_")) {
             command.env_remove(name);
         }
-        command.args(["serve", "--data-dir"]).arg(world.data_dir()).arg("--config").arg(config);
+        command.args(["serve", "--data-dir"]).arg(world.data_dir()).arg("--config").arg(config).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
         let child = command.spawn().unwrap();
         let mut served = Self { child, log, url: String::new(), admin_url: String::new() };
@@ -171,4 +177,43 @@ fn commands_send_the_token_and_it_is_found_nowhere_afterwards() {
         let part = &canary[4..20];
         assert!(everywhere.iter().all(|text| !text.contains(part)), "{canary} was left behind");
     }
+}
+
+const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+
+/// Regression: nothing but public authorities was trusted, so no command could ask an https server of a private one.
+#[test]
+fn https_server_is_asked_where_its_authority_is_named() {
+    let world = World::new();
+    let openssl = |line: &str| {
+        let output =
+            Command::new("openssl").args(line.split(' ')).current_dir(world.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    world.file("extensions", "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n");
+    openssl(&format!("req -x509 {NEW_KEY} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+    openssl(&format!("req -new {NEW_KEY} -subj /CN=server -keyout server.key -out server.csr"));
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out server.pem",
+    );
+    let at = |name: &str| world.path().join(name).display().to_string();
+    let tls = format!("[http.tls]\ncertificate = '{}'\nkey = '{}'\n", at("server.pem"), at("server.key"));
+    let served = Served::with(&world, &tls);
+    assert!(served.url.starts_with("https://"), "{}", served.url);
+    let search = format!("search acme --url {}", served.url);
+    let refused = execute(&search);
+    assert!(
+        refused.exit != Exit::Done && refused.messages.contains("cannot be asked"),
+        "{}",
+        refused.messages
+    );
+    // It has read no partition to its end, and says so: it was asked.
+    let answered = execute(&format!("{search} --ca {}", at("ca.pem")));
+    assert!(
+        answered.messages.contains("not ready") || answered.messages.contains("read to its end"),
+        "{}",
+        answered.messages
+    );
+    let unusable = execute(&format!("{search} --ca {}", at("server.key")));
+    assert_eq!(unusable.exit, Exit::Usage, "{}", unusable.messages);
 }

@@ -95,6 +95,22 @@ fn keep_leaves_the_newest_generations_and_the_check_reads_them() {
 }
 
 #[test]
+fn keep_that_removes_nothing_reports_the_generation_that_does_not_read() {
+    let world = World::with(&history());
+    for _ in 0..3 {
+        backup(&world, "").done();
+    }
+    let generation = |number: u32| dir(&world).join(format!("generations/{number}.json"));
+    std::fs::write(generation(2), "{}").unwrap();
+    refused(&backup(&world, "--keep 3"), Exit::Difference, "nothing was removed: generation 2, which");
+    assert!(generation(1).exists() && generation(4).exists());
+    std::fs::rename(generation(2), dir(&world).join("given-up")).unwrap();
+    let kept = backup(&world, "--keep 2");
+    assert!(kept.messages.contains("removed generation 1, 3, and"), "{}", kept.messages);
+    kept.done();
+}
+
+#[test]
 fn backup_of_a_directory_that_a_server_holds_names_the_other_way() {
     let world = World::with(&history());
     let data = DataDir::open_existing_read_only(&world.data_dir(), StoreOptions::default()).unwrap();

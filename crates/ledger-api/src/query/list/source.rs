@@ -126,9 +126,11 @@ fn lists_of(
         List::SplitBrain
     } else if filter.anomalous == Some(true) {
         List::Anomalous
-    } else if let Some(realm) = filter.realm {
+    } else if let (Some(realm), None) = (filter.realm, asked.reading.ledger.grants.apps()) {
         List::Realm(realm)
     } else {
+        // With a grant of some apps for a realm too, of which others may have nearly all: a page would walk over what is
+        // hidden, without end, and its time would tell how much that is.
         return Ok(asked.lists_of_apps());
     };
     Ok(Some(vec![one]))
@@ -152,6 +154,9 @@ fn drifting(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<Vec<List>, Q
     let mut lists = vec![List::OwnDrift];
     for class in shard.snapshot.alignment_classes(asked.filter.app.as_ref())? {
         let AlignmentClass { app, pinned, product } = &class;
+        if !asked.reading.ledger.grants.has(app) {
+            continue;
+        }
         if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
             continue;
         }

@@ -36,7 +36,7 @@ impl<'r> Subscriber<'r> {
         from: DecisionsFrom,
         filter: DecisionFilter,
     ) -> Self {
-        let subscription = runtime.block_on(async { decisions.subscribe(from, filter) }).unwrap();
+        let subscription = runtime.block_on(async { decisions.subscribe(from, filter).await }).unwrap();
         Self { runtime, subscription, received: Vec::new(), end: None }
     }
 

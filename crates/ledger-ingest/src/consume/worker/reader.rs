@@ -179,6 +179,9 @@ impl PartitionReader {
             crate::metric::tombstone(&self.task.id);
             return Ok(());
         }
+        if let Some(traces) = crate::traces::installed() {
+            traces.note(&self.task.id, offset, &headers);
+        }
         buffer.take(offset, source_time, message.key(), message.payload(), &headers);
         let Some(client) = buffer.last_client() else { return Ok(()) };
         let placed = self.placed.look_at(&self.task, client, message.key().is_some(), offset);

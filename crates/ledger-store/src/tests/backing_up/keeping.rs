@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt as _;
 
 use proptest::prelude::*;
 
@@ -132,4 +133,22 @@ fn nothing_is_removed_where_a_kept_generation_does_not_read() {
     let report = prune(&backed.backup, NonZeroUsize::MIN, &mut unheard()).unwrap();
     assert_eq!((report.unread, report.removed), (vec![3], Vec::new()));
     assert_eq!((generations(&backed.backup), blobs(&backed.backup)), there);
+}
+
+#[test]
+fn files_of_a_backup_are_for_their_owner_alone() {
+    let backed = Backed::new();
+    fill(&mut backed.shards(), 0);
+    backed.at_rest().unwrap();
+    let mut left = vec![backed.backup.clone()];
+    let mut seen = 0;
+    while let Some(path) = left.pop() {
+        let file = fs::metadata(&path).unwrap();
+        assert_eq!(file.permissions().mode() & 0o077, 0, "{}", path.display());
+        if file.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        seen += 1;
+    }
+    assert!(seen > 6, "{seen}");
 }

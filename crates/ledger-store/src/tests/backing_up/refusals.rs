@@ -105,6 +105,15 @@ fn generation_of_a_newer_format_or_with_a_name_that_leads_elsewhere_is_refused()
         let refused = backed.restored("leads-elsewhere", None).unwrap_err();
         assert!(matches!(refused, BackupError::Damaged(BackupDamage::Names { .. })), "{refused}");
     }
+    for topic in ["../elsewhere", "/tmp/elsewhere", "..", ""] {
+        let topic = format!(r#""shards":[{{"topic":"{topic}""#);
+        let led_away = text.replace(r#""shards":[{"topic":"realm.lifecycle""#, &topic);
+        assert_ne!(led_away, text);
+        fs::write(&path, led_away).unwrap();
+        let refused = backed.restored("leads-elsewhere", None).unwrap_err();
+        assert!(matches!(refused, BackupError::Damaged(BackupDamage::Names { .. })), "{topic}: {refused}");
+        assert!(matches!(backed.damage()[..], [BackupDamage::Names { .. }, ..]), "{topic}");
+    }
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     assert!(matches!(backed.damage()[..], [BackupDamage::Generation { .. }, ..]));
     // What the generation says of a shard is compared with the shard.
