@@ -41,7 +41,7 @@ pub(crate) enum ForgeCall {
 
 /// A `CloudEvent`, as the decoder takes one.
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct HookEvent<'a> {
     specversion: &'static str,
     source: &'static str,
     id: &'a str,
@@ -74,7 +74,7 @@ impl Stamp<'_> {
     ) -> Result<Event, Refusal> {
         let id = new_id(self.time).ok_or(Refusal::Busy)?;
         let data: &RawValue = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
-        let envelope = Envelope {
+        let envelope = HookEvent {
             specversion: "1.0",
             source: "gateway",
             id: id.as_str(),

@@ -83,7 +83,7 @@ pub async fn serve_admin(
 
 /// The answer of `/readyz`.
 #[derive(Serialize)]
-struct Readiness {
+struct GatewayReadiness {
     ready: bool,
     journal: JournalHealth,
 }
@@ -98,7 +98,8 @@ fn readiness(journal: JournalHealth) -> Response {
     let ready = journal.broken.is_none() && !journal.is_full();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // What a journal is is always JSON.
-    let body = ledger_record::json::to_string(&Readiness { ready, journal }).unwrap_or_default() + "\n";
+    let body =
+        ledger_record::json::to_string(&GatewayReadiness { ready, journal }).unwrap_or_default() + "\n";
     (status, [("content-type", "application/json")], body).into_response()
 }
 

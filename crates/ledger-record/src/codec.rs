@@ -60,14 +60,14 @@ pub(crate) fn open(out: &mut Vec<u8>) {
 
 /// Appends a part of a value.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, part: &T) {
-    let written = encode_into_writer(part, Memory(out), bincode::config::standard());
+    let written = encode_into_writer(part, ByteSink(out), bincode::config::standard());
     // Memory takes everything, and no stored type refuses to be written.
     assert!(written.is_ok(), "a stored value was not written: {written:?}");
 }
 
-struct Memory<'a>(&'a mut Vec<u8>);
+struct ByteSink<'a>(&'a mut Vec<u8>);
 
-impl Writer for Memory<'_> {
+impl Writer for ByteSink<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);

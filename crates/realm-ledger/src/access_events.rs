@@ -30,9 +30,9 @@ use crate::config::Config;
 const TARGET: &str = "access";
 
 /// Where the lines of this process go.
-static TOPIC: RwLock<Option<Destination>> = RwLock::new(None);
+static TOPIC: RwLock<Option<EventsTopic>> = RwLock::new(None);
 
-struct Destination {
+struct EventsTopic {
     topic: AccessTopic,
     /// What makes the ids of this run of the program its own.
     run: String,
@@ -48,7 +48,7 @@ pub(crate) fn start(config: &Config) -> Result<(), Failure> {
     getrandom::fill(&mut random)
         .map_err(|error| Failure::caused("the system gives no random bytes", error))?;
     let run = format!("{:016x}", u64::from_be_bytes(random));
-    let destination = Destination { topic, run, lines: AtomicU64::new(0) };
+    let destination = EventsTopic { topic, run, lines: AtomicU64::new(0) };
     *TOPIC.write().unwrap_or_else(PoisonError::into_inner) = Some(destination);
     Ok(())
 }
@@ -76,8 +76,8 @@ struct AccessEvents;
 impl<S: Subscriber> Layer<S> for AccessEvents {
     fn on_event(&self, line: &Event<'_>, _: Context<'_, S>) {
         let topic = TOPIC.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(Destination { topic, run, lines }) = &*topic else { return };
-        let mut members = Members::default();
+        let Some(EventsTopic { topic, run, lines }) = &*topic else { return };
+        let mut members = EventMembers::default();
         line.record(&mut members);
         let id = format!("{run}-{}", lines.fetch_add(1, Ordering::Relaxed));
         let event = cloud_event(&id, now(), members);
@@ -85,7 +85,7 @@ impl<S: Subscriber> Layer<S> for AccessEvents {
     }
 }
 
-fn cloud_event(id: &str, time: Timestamp, Members(data): Members) -> Value {
+fn cloud_event(id: &str, time: Timestamp, EventMembers(data): EventMembers) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/realm-ledger/access", "type": "realmledger.access",
         "time": format_instant(time), "datacontenttype": "application/json", "data": data,
@@ -94,15 +94,15 @@ fn cloud_event(id: &str, time: Timestamp, Members(data): Members) -> Value {
 
 /// The fields of a line.
 #[derive(Default)]
-struct Members(Map<String, Value>);
+struct EventMembers(Map<String, Value>);
 
-impl Members {
+impl EventMembers {
     fn set(&mut self, field: &Field, value: Value) {
         self.0.insert(camel_case(field.name()), value);
     }
 }
 
-impl Visit for Members {
+impl Visit for EventMembers {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.set(field, value.into());
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_cloud_event() {
-        let mut members = Members::default();
+        let mut members = EventMembers::default();
         members.0.insert("code".to_owned(), "ok".into());
         let event = cloud_event("7-1", Timestamp::from_millis(0), members);
         assert_eq!((&event["type"], &event["data"]["code"]), (&json!("realmledger.access"), &json!("ok")));

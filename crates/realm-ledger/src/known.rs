@@ -31,7 +31,7 @@ pub(crate) struct ServerInstallations {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Found {
-    tenants: Vec<FoundTenant>,
+    tenants: Vec<TenantLine>,
     #[serde(default)]
     refused: Vec<IgnoredAny>,
     next_cursor: Option<Cursor>,
@@ -50,7 +50,7 @@ impl Found {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FoundTenant {
+struct TenantLine {
     client_key: ClientKey,
     matches: Vec<Match>,
 }
@@ -128,7 +128,7 @@ fn with_id(app: &AppKey, id: &str, asked: &impl Asked) -> Result<Vec<KnownInstal
         let Found { tenants, next_cursor, .. } = found;
         let have_it =
             tenants.into_iter().filter(|tenant| tenant.matches.iter().any(|by| by.is_by_id_of(app)));
-        for FoundTenant { client_key: client, .. } in have_it {
+        for TenantLine { client_key: client, .. } in have_it {
             let question =
                 InstallationQuery { client: client.clone(), app: app.clone(), as_of: AsOf::default() };
             let Shown { installation } = read(asked, &question)?;

@@ -16,9 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::loopback::is_loopback;
 use crate::authorities::{CertificatesError, client_tls};
-use crate::limits::{
-    JWKS_KEYS_MAX, JWKS_MAX_BYTES, JWKS_READ_TIMEOUT, JWKS_REREAD_AFTER, JWKS_WAITING_MAX,
-};
+use crate::limits::{JWKS_KEYS_MAX, JWKS_MAX_BYTES, JWKS_READ_TIMEOUT, JWKS_REREAD_AFTER, JWKS_WAITING_MAX};
 
 /// Where a set comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,7 +46,7 @@ const BOUNDS: PortionBounds = PortionBounds {
 
 /// Where a subscription is.
 #[derive(Debug, Clone, Copy)]
-enum Mode {
+enum FeedMode {
     CatchingUp,
     Live {
         /// The number of the batch that comes next.
@@ -57,7 +57,7 @@ enum Mode {
 }
 
 /// What to do next.
-enum Next {
+enum NextStep {
     Send(Vec<Step>),
     Take(Vec<Arc<NoticeBatch>>),
     Read(Arc<ShardId>, ShardHandle, Place),
@@ -74,7 +74,7 @@ pub(super) struct Feed {
     unsent: BTreeMap<Arc<ShardId>, (Place, Option<LogMark>)>,
     /// Shards that are not compared with the cursor yet. None of them is read before.
     uncompared: BTreeSet<Arc<ShardId>>,
-    mode: Mode,
+    mode: FeedMode,
     /// The shards as the client knows them; none before the first look. Those that do not read are named.
     shards: Option<BTreeMap<ShardId, ShardState>>,
     generation: u64,
@@ -90,7 +90,7 @@ impl Feed {
             cursor,
             unsent: BTreeMap::new(),
             uncompared: BTreeSet::new(),
-            mode: Mode::CatchingUp,
+            mode: FeedMode::CatchingUp,
             shards: None,
             generation: 0,
             last_read: None,
@@ -108,19 +108,19 @@ impl Feed {
                 vec![Step::Item(DecisionItem::Heartbeat)]
             } else {
                 match self.next() {
-                    Next::Send(steps) => steps,
-                    Next::Take(batches) => self.take(&batches),
-                    Next::Read(id, handle, from) => match self.read(id, handle, from).await {
+                    NextStep::Send(steps) => steps,
+                    NextStep::Take(batches) => self.take(&batches),
+                    NextStep::Read(id, handle, from) => match self.read(id, handle, from).await {
                         Some(steps) => steps,
                         // A panic, reported where it happened.
                         None => return,
                     },
-                    Next::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
+                    NextStep::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
                         Some(steps) => steps,
                         None => return,
                     },
-                    Next::End(end) => vec![Step::Item(DecisionItem::End(end))],
-                    Next::Wait => {
+                    NextStep::End(end) => vec![Step::Item(DecisionItem::End(end))],
+                    NextStep::Wait => {
                         tokio::select! {
                             _ = changes.changed() => {}
                             () = tokio::time::sleep_until(heartbeat) => {}
@@ -154,39 +154,39 @@ impl Feed {
         if is_end || !matches!(sent, Ok(Ok(()))) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> NextStep {
         let hub = Arc::clone(&self.seat.0);
         let ring = hub.lock();
         if ring.is_closed {
-            return Next::End(DecisionsEnd::Stopping);
+            return NextStep::End(DecisionsEnd::Stopping);
         }
         if self.shards.is_none() || ring.generation != self.generation {
             let steps = self.look_at_shards(&ring);
-            self.mode = Mode::CatchingUp;
+            self.mode = FeedMode::CatchingUp;
             if !steps.is_empty() {
-                return Next::Send(steps);
+                return NextStep::Send(steps);
             }
         }
         if let Some(next) = self.next_to_compare(&ring) {
             return next;
         }
-        let Mode::Live { next, target } = self.mode else { return self.next_to_read(&ring) };
+        let FeedMode::Live { next, target } = self.mode else { return self.next_to_read(&ring) };
         let target = if next < target.batch { target } else { ring.mark() };
-        self.mode = Mode::Live { next, target };
+        self.mode = FeedMode::Live { next, target };
         if let Some((notices, bytes)) = ring.behind(target, &self.filter) {
             metric::ended_slow();
-            return Next::End(DecisionsEnd::SlowConsumer { notices, bytes });
+            return NextStep::End(DecisionsEnd::SlowConsumer { notices, bytes });
         }
         let Some(batches) = ring.from(next) else {
-            self.mode = Mode::CatchingUp;
+            self.mode = FeedMode::CatchingUp;
             return self.next_to_read(&ring);
         };
         let batches: Vec<_> = batches.take(BATCHES_AT_A_TIME).cloned().collect();
-        if batches.is_empty() { Next::Wait } else { Next::Take(batches) }
+        if batches.is_empty() { NextStep::Wait } else { NextStep::Take(batches) }
     }
 
     /// The shard to read next; none: the subscription is live from now on.
-    fn next_to_read(&mut self, ring: &Ring) -> Next {
+    fn next_to_read(&mut self, ring: &Ring) -> NextStep {
         let uncovered: Vec<&Followed> = ring
             .followed
             .values()
@@ -197,21 +197,21 @@ impl Feed {
         if let Some(followed) = after_last.or(uncovered.first()) {
             self.last_read = Some(Arc::clone(&followed.id));
             let from = self.place(&followed.id).cloned().unwrap_or_else(|| followed.appeared.0.clone());
-            return Next::Read(Arc::clone(&followed.id), followed.handle.clone(), from);
+            return NextStep::Read(Arc::clone(&followed.id), followed.handle.clone(), from);
         }
-        self.mode = Mode::Live { next: ring.first(), target: ring.mark() };
+        self.mode = FeedMode::Live { next: ring.first(), target: ring.mark() };
         let batches: Vec<_> =
             ring.from(ring.first()).into_iter().flatten().take(BATCHES_AT_A_TIME).cloned().collect();
-        if batches.is_empty() { Next::Wait } else { Next::Take(batches) }
+        if batches.is_empty() { NextStep::Wait } else { NextStep::Take(batches) }
     }
 
     /// A shard that has come as far as the cursor knows it.
-    fn next_to_compare(&self, ring: &Ring) -> Option<Next> {
+    fn next_to_compare(&self, ring: &Ring) -> Option<NextStep> {
         self.uncompared.iter().find_map(|id| {
             let followed = ring.followed.get(id.as_ref())?;
             let mark = self.cursor.marks.get(id.as_ref())?;
             let is_due = self.is_assigned(id) && followed.handle.reader.next_position() >= mark.size;
-            is_due.then(|| Next::Compare(Arc::clone(id), followed.handle.clone(), *mark))
+            is_due.then(|| NextStep::Compare(Arc::clone(id), followed.handle.clone(), *mark))
         })
     }
 
@@ -271,13 +271,13 @@ impl Feed {
     fn take(&mut self, batches: &[Arc<NoticeBatch>]) -> Vec<Step> {
         let (filter, mut steps, mut bytes) = (Arc::clone(&self.filter), Vec::new(), 0);
         for batch in batches {
-            let Mode::Live { next, target } = self.mode else { break };
+            let FeedMode::Live { next, target } = self.mode else { break };
             match self.place(&batch.shard).cloned() {
                 // What it is none of, it has.
                 Some(place) if place < batch.next && self.reads(&batch.shard) => {
                     if place < batch.first {
                         // A shard that was away: its batches begin anew.
-                        self.mode = Mode::CatchingUp;
+                        self.mode = FeedMode::CatchingUp;
                         break;
                     }
                     for notice in batch.passing(&filter, &place) {
@@ -293,7 +293,7 @@ impl Feed {
                 }
                 _ => {}
             }
-            self.mode = Mode::Live { next: next + 1, target };
+            self.mode = FeedMode::Live { next: next + 1, target };
         }
         steps
     }
@@ -321,7 +321,7 @@ impl Feed {
         match self.seat.0.readers.read(move || mark.fit(&handle.reader)).await? {
             Ok(Fit::Same) => {
                 self.uncompared.remove(id);
-                self.mode = Mode::CatchingUp;
+                self.mode = FeedMode::CatchingUp;
                 Some(Vec::new())
             }
             Ok(Fit::Other) => {

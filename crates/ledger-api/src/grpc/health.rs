@@ -90,9 +90,9 @@ impl health_server::Health for Health {
         Ok(Response::new(answer(read.ok_or_else(unknown)?)))
     }
 
-    type WatchStream = Changes;
+    type WatchStream = HealthChanges;
 
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Changes>, Status> {
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthChanges>, Status> {
         let place = self.api.place_of_a_watch().map_err(|problem| status(&problem))?;
         let (queue, changes) = mpsc::channel(1);
         let (health, service) = (self.clone(), request.into_inner().service);
@@ -100,15 +100,15 @@ impl health_server::Health for Health {
             let _place = place;
             health.report(service, queue).await;
         });
-        Ok(Response::new(Changes(changes)))
+        Ok(Response::new(HealthChanges(changes)))
     }
 }
 
 /// What changes, as it does.
 #[derive(Debug)]
-pub(super) struct Changes(mpsc::Receiver<Result<HealthCheckResponse, Status>>);
+pub(super) struct HealthChanges(mpsc::Receiver<Result<HealthCheckResponse, Status>>);
 
-impl Stream for Changes {
+impl Stream for HealthChanges {
     type Item = Result<HealthCheckResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

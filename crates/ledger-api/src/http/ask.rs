@@ -148,7 +148,7 @@ pub(super) fn respond(answer: WrittenAnswer) -> Response {
 
 /// A bundle, as its message has it.
 #[derive(Serialize)]
-struct BundleLines<'b> {
+struct BundleMessage<'b> {
     lines: Vec<&'b str>,
 }
 
@@ -156,7 +156,7 @@ fn written(answer: Answer, form: AnswerForm) -> Result<Written, Problem> {
     match (answer, form) {
         (Answer::Proof(bundle), AnswerForm::Json) => Ok((LINES, bundle.into_bytes())),
         (Answer::Proof(bundle), form @ AnswerForm::Message(_)) => {
-            written_as(&BundleLines { lines: bundle.lines().collect() }, form)
+            written_as(&BundleMessage { lines: bundle.lines().collect() }, form)
         }
         (answer, form) => written_as(&answer, form),
     }

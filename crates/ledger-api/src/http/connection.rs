@@ -181,13 +181,13 @@ impl Drop for OpenRequest {
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnection>,
     /// Those to the listener for probes are not counted.
     are_counted: bool,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnection {
     next: u64,
     all: BTreeMap<u64, Arc<Activity>>,
 }
@@ -212,7 +212,7 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnection> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -39,8 +39,8 @@ pub(super) async fn decisions(
     let question: DecisionsQuery = read(Vec::new(), uri.query().unwrap_or_default())?;
     let query = Query::from(question.clone());
     let format = match preferred(&headers, &[EVENTS, LINES]) {
-        Some(EVENTS) => Format::Events,
-        Some(_) => Format::Lines,
+        Some(EVENTS) => StreamForm::Events,
+        Some(_) => StreamForm::Lines,
         None => {
             let answer = async |api: Api, query| api.ask(query).await;
             return Ok(api.for_caller(&caller, query, answer).await);
@@ -56,14 +56,14 @@ impl Api {
         &self,
         question: DecisionsQuery,
         until: Option<Timestamp>,
-        format: Format,
+        format: StreamForm,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         refuse_no_items(question.limit)?;
         let from = last_received(headers)?.or(question.from);
         let subscription = self.subscribe(DecisionsQuery { from, ..question }, until).await?;
         let body = Body::from_stream(DecisionBody { subscription, format });
-        let media_type = if format == Format::Events { EVENTS } else { LINES };
+        let media_type = if format == StreamForm::Events { EVENTS } else { LINES };
         let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")];
         Ok((headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response())
     }
@@ -85,7 +85,7 @@ impl From<DecisionsEnd> for Problem {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum StreamForm {
     Events,
     Lines,
 }
@@ -102,18 +102,18 @@ struct ControlLine<'a> {
 /// A subscription as a body. What is there already is sent together.
 struct DecisionBody {
     subscription: Subscription,
-    format: Format,
+    format: StreamForm,
 }
 
 impl DecisionBody {
     fn write(&mut self, item: DecisionItem, into: &mut Lines) -> Result<(), Problem> {
         let cursor = self.subscription.cursor();
         match (self.format, item) {
-            (Format::Lines, DecisionItem::Notice(notice)) => {
+            (StreamForm::Lines, DecisionItem::Notice(notice)) => {
                 into.written.extend_from_slice(&notice.text);
                 into.written.push(b'\n');
             }
-            (Format::Lines, item) => {
+            (StreamForm::Lines, item) => {
                 let mut line = ControlLine { shard: None, problem: None, cursor: Some(cursor) };
                 match &item {
                     DecisionItem::Shard(change) => (line.shard, line.cursor) = (Some(change), None),
@@ -122,7 +122,7 @@ impl DecisionBody {
                 }
                 into.push(&line)?;
             }
-            (Format::Events, item) => {
+            (StreamForm::Events, item) => {
                 let name: &[u8] = match &item {
                     DecisionItem::Notice(_) => b"",
                     DecisionItem::Heartbeat => b"event: heartbeat\n",
@@ -158,7 +158,7 @@ impl DecisionBody {
             item = if has_room { self.subscription.ready() } else { None };
         }
         // An event has its cursor with it; a client of lines gets it before it waits.
-        if self.format == Format::Lines && !is_covered && !self.subscription.has_more() {
+        if self.format == StreamForm::Lines && !is_covered && !self.subscription.has_more() {
             self.write(DecisionItem::Heartbeat, &mut chunk)?;
         }
         Ok(chunk.take())

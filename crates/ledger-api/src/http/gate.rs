@@ -232,7 +232,14 @@ async fn refused(refusal: Refusal, query: &'static str, scope: AccessScope, requ
         let in_path = path.iter().flatten().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
         in_path.or_else(|| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
     };
-    let asked = AskedFor { query, scope, client: key("clientKey"), app: key("appKey"), is_hidden: false, has_missed: false };
+    let asked = AskedFor {
+        query,
+        scope,
+        client: key("clientKey"),
+        app: key("appKey"),
+        is_hidden: false,
+        has_missed: false,
+    };
     let mut response = Problem::from(refusal).into_response();
     response.extensions_mut().insert(asked);
     response

@@ -20,10 +20,10 @@ use super::shards::ShardSnapshot;
 use crate::limits::{HISTORY_STATES_BYTES, LONG_HISTORY_RECORDS, RECORDS_PER_STATE};
 
 /// What is kept of one history; nothing before it is folded.
-type Slot = Mutex<Option<Arc<Kept>>>;
+type Slot = Mutex<Option<Arc<KeptStates>>>;
 
 #[derive(Debug)]
-struct Kept {
+struct KeptStates {
     /// Seq of the tenant's last record, of what is known now.
     version: Option<u64>,
     /// Seq of the last record in it.
@@ -70,7 +70,7 @@ impl Reading<'_> {
         client: &ClientKey,
         (row, interval): (&TenantRow, usize),
         cut: KnowledgeCut,
-    ) -> Result<Arc<Kept>, QueryError> {
+    ) -> Result<Arc<KeptStates>, QueryError> {
         let mut apps = AppTimelines::default();
         for app in row.tenant.installations.keys() {
             apps.share(app.clone(), self.timeline(shard, app, cut)?);
@@ -79,7 +79,7 @@ impl Reading<'_> {
         let key = CacheKey::History(shard.id.clone(), client.clone(), cut);
         let slot = self.ledger.cache.get_or_default::<Slot>(&key);
         let mut place = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |kept: &&Arc<Kept>| kept.version == version && kept.apps == apps;
+        let is_same = |kept: &&Arc<KeptStates>| kept.version == version && kept.apps == apps;
         if let Some(kept) = place.as_ref().filter(is_same) {
             return Ok(Arc::clone(kept));
         }
@@ -87,7 +87,7 @@ impl Reading<'_> {
         let folded = FoldedHistory::new(&history.entries(), &apps, interval);
         let order_bytes = folded.records() * size_of::<(Timestamp, u64)>();
         let bytes = order_bytes + folded.states() * state_bytes(row);
-        let kept = Arc::new(Kept { version, seq: history.seq(), apps, folded });
+        let kept = Arc::new(KeptStates { version, seq: history.seq(), apps, folded });
         *place = Some(Arc::clone(&kept));
         self.ledger.cache.put(key, Arc::clone(&slot), bytes);
         Ok(kept)

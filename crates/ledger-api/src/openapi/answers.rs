@@ -53,7 +53,11 @@ impl OperationFacts<'_> {
             | Kind::InvalidParameter
             | Kind::Internal => true,
             Kind::Unauthenticated | Kind::RateLimited => is_asked || is_of_page,
-            Kind::ForeignSite | Kind::ScopeMissing | Kind::UnknownParameter | Kind::Overloaded | Kind::Stopping => is_asked,
+            Kind::ForeignSite
+            | Kind::ScopeMissing
+            | Kind::UnknownParameter
+            | Kind::Overloaded
+            | Kind::Stopping => is_asked,
             Kind::InvalidKey => self.has_path_fields,
             Kind::InvalidBody | Kind::BodyTooLarge => self.has_body,
             Kind::InvalidCursor => self.takes(&["cursor"]) || self.is(DecisionsQuery::METHOD),

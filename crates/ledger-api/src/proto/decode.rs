@@ -53,7 +53,7 @@ fn members_of(
     let is_event = message.name.rsplit('.').next() == Some(EVENT);
     let unknown = if is_event { Unknown::LeftOut } else { around };
     let mut members = Map::new();
-    let mut input = Input(bytes);
+    let mut input = WireInput(bytes);
     while !input.0.is_empty() {
         let key = input.varint()?;
         let (number, wire_type) = (key >> 3, key & 7);
@@ -139,7 +139,7 @@ fn of_bytes(field: &Field, bytes: &[u8], unknown: Unknown) -> Result<Option<Json
 
 /// Seconds and nanoseconds; what is finer than a millisecond is cut off.
 fn instant(bytes: &[u8]) -> Result<Option<Timestamp>, InvalidMessage> {
-    let (mut parts, mut input) = ([0, 0], Input(bytes));
+    let (mut parts, mut input) = ([0, 0], WireInput(bytes));
     while !input.0.is_empty() {
         let part = match input.varint()? {
             0x08 => &mut parts[0],
@@ -156,7 +156,7 @@ fn instant(bytes: &[u8]) -> Result<Option<Timestamp>, InvalidMessage> {
 
 /// An entry of a map, as `[key, value]`; what is absent is empty.
 fn map_entry(bytes: &[u8]) -> Result<Json, InvalidMessage> {
-    let (mut parts, mut input) = ([String::new(), String::new()], Input(bytes));
+    let (mut parts, mut input) = ([String::new(), String::new()], WireInput(bytes));
     while !input.0.is_empty() {
         let (number, text) = input.nested()?;
         let part = usize::try_from(number - 1).ok().and_then(|at| parts.get_mut(at));
@@ -173,7 +173,7 @@ fn entry(pair: Json) -> Option<(String, Json)> {
 
 /// A `google.protobuf.Value`. One without a kind is null.
 fn json_value(bytes: &[u8], levels: usize) -> Result<Json, InvalidMessage> {
-    let (mut value, mut input) = (Json::Null, Input(bytes));
+    let (mut value, mut input) = (Json::Null, WireInput(bytes));
     let levels = levels.checked_sub(1).ok_or(InvalidMessage::Malformed)?;
     while !input.0.is_empty() {
         let key = input.varint()?;
@@ -187,7 +187,7 @@ fn json_value(bytes: &[u8], levels: usize) -> Result<Json, InvalidMessage> {
             0x20 => (input.varint()? != 0).into(),
             0x2a => Json::Object(json_members(input.sized()?, levels)?),
             0x32 => {
-                let (mut items, mut list) = (Vec::new(), Input(input.sized()?));
+                let (mut items, mut list) = (Vec::new(), WireInput(input.sized()?));
                 while !list.0.is_empty() {
                     items.push(json_value(list.nested()?.1, levels)?);
                 }
@@ -201,9 +201,9 @@ fn json_value(bytes: &[u8], levels: usize) -> Result<Json, InvalidMessage> {
 
 /// The members of a `google.protobuf.Struct`.
 fn json_members(bytes: &[u8], levels: usize) -> Result<Map<String, Json>, InvalidMessage> {
-    let (mut members, mut input) = (Map::new(), Input(bytes));
+    let (mut members, mut input) = (Map::new(), WireInput(bytes));
     while !input.0.is_empty() {
-        let (mut name, mut value, mut entry) = (String::new(), Json::Null, Input(input.nested()?.1));
+        let (mut name, mut value, mut entry) = (String::new(), Json::Null, WireInput(input.nested()?.1));
         while !entry.0.is_empty() {
             match entry.nested()? {
                 (1, text) => name = text_of(text)?,
@@ -220,9 +220,9 @@ fn text_of(bytes: &[u8]) -> Result<String, InvalidMessage> {
 }
 
 /// What is left of a message.
-struct Input<'b>(&'b [u8]);
+struct WireInput<'b>(&'b [u8]);
 
-impl<'b> Input<'b> {
+impl<'b> WireInput<'b> {
     fn varint(&mut self) -> Result<u64, InvalidMessage> {
         let mut number = 0;
         for at in 0..10 {
@@ -282,7 +282,7 @@ mod tests {
 
     #[derive(serde::Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Asked<'a> {
+    struct AskedField<'a> {
         client_key: &'a str,
         at: &'a str,
         known_seq: u64,
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_question_comes_back_as_its_members() {
-        let asked = Asked { client_key: "acme", at: "2026-03-01T10:00:00.250Z", known_seq: 0 };
+        let asked = AskedField { client_key: "acme", at: "2026-03-01T10:00:00.250Z", known_seq: 0 };
         let bytes = to_vec(message("GetInstallationRequest"), &asked).unwrap();
         let read = members(message("GetInstallationRequest"), &bytes).unwrap();
         let expected =

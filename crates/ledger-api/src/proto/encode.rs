@@ -27,7 +27,7 @@ pub(crate) fn to_vec(message: &'static Message, value: &impl Serialize) -> Resul
 }
 
 fn append(out: &mut Vec<u8>, message: &'static Message, value: &impl Serialize) -> Result<(), Error> {
-    value.serialize(ValueEncoder { out, place: Place::Members(message) })
+    value.serialize(ValueEncoder { out, place: FieldPlace::Members(message) })
 }
 
 /// Appends a value as gRPC frames it: not compressed, its length, its bytes.
@@ -46,7 +46,7 @@ pub(crate) fn append_framed(
 
 /// Where a value goes.
 #[derive(Clone, Copy)]
-enum Place {
+enum FieldPlace {
     /// Its members are those of this message, whose bytes these are.
     Members(&'static Message),
     /// Into a field.
@@ -57,7 +57,7 @@ enum Place {
 
 struct ValueEncoder<'o> {
     out: &'o mut Vec<u8>,
-    place: Place,
+    place: FieldPlace,
 }
 
 type Encoded = Result<(), Error>;
@@ -66,12 +66,12 @@ impl<'o> ValueEncoder<'o> {
     /// The field that takes a single value, and whether it is written even if it is the default.
     fn field(&self) -> Result<(&'static Field, bool), Error> {
         match self.place {
-            Place::Members(message) => Err(Error::custom(format_args!("{} is a message", message.name))),
-            Place::Field(field) if field.is_repeated => {
+            FieldPlace::Members(message) => Err(Error::custom(format_args!("{} is a message", message.name))),
+            FieldPlace::Field(field) if field.is_repeated => {
                 Err(Error::custom(format_args!("{} is a list", field.name)))
             }
-            Place::Field(field) => Ok((field, field.has_presence)),
-            Place::Item(field) => Ok((field, true)),
+            FieldPlace::Field(field) => Ok((field, field.has_presence)),
+            FieldPlace::Item(field) => Ok((field, true)),
         }
     }
 
@@ -93,21 +93,21 @@ impl<'o> ValueEncoder<'o> {
 
     fn object(self) -> Result<ObjectEncoder<'o>, Error> {
         let (message, begin) = match self.place {
-            Place::Members(message) => (message, None),
-            Place::Field(Field { kind: Kind::Message(at), number, is_repeated: false, .. })
-            | Place::Item(Field { kind: Kind::Message(at), number, .. }) => {
+            FieldPlace::Members(message) => (message, None),
+            FieldPlace::Field(Field { kind: Kind::Message(at), number, is_repeated: false, .. })
+            | FieldPlace::Item(Field { kind: Kind::Message(at), number, .. }) => {
                 (schema().message(*at), Some(begin_nested(self.out, *number)))
             }
-            Place::Field(field) | Place::Item(field) => return Err(misfit(field, "an object")),
+            FieldPlace::Field(field) | FieldPlace::Item(field) => return Err(misfit(field, "an object")),
         };
         Ok(ObjectEncoder { out: self.out, message, begin })
     }
 
     fn list(self) -> Result<ListEncoder<'o>, Error> {
         match self.place {
-            Place::Field(field) if field.is_repeated => Ok(ListEncoder { out: self.out, field }),
-            Place::Field(field) | Place::Item(field) => Err(misfit(field, "a list")),
-            Place::Members(message) => Err(Error::custom(format_args!("{} is no list", message.name))),
+            FieldPlace::Field(field) if field.is_repeated => Ok(ListEncoder { out: self.out, field }),
+            FieldPlace::Field(field) | FieldPlace::Item(field) => Err(misfit(field, "a list")),
+            FieldPlace::Members(message) => Err(Error::custom(format_args!("{} is no list", message.name))),
         }
     }
 
@@ -225,7 +225,7 @@ impl<'o> Serializer for ValueEncoder<'o> {
     /// A message that is encoded already.
     fn serialize_bytes(self, message: &[u8]) -> Encoded {
         match self.place {
-            Place::Field(field @ Field { kind: Kind::Message(_), .. }) => {
+            FieldPlace::Field(field @ Field { kind: Kind::Message(_), .. }) => {
                 put_key(self.out, field.number, LENGTH_DELIMITED);
                 put_varint(self.out, message.len() as u64);
                 self.out.extend_from_slice(message);
@@ -303,11 +303,11 @@ impl<'o> Serializer for ValueEncoder<'o> {
 
     fn serialize_map(self, _: Option<usize>) -> Result<MapEncoder<'o>, Error> {
         match self.place {
-            Place::Field(field @ Field { kind: Kind::Map, .. }) => {
+            FieldPlace::Field(field @ Field { kind: Kind::Map, .. }) => {
                 Ok(MapEncoder { out: self.out, field, entry: 0 })
             }
-            Place::Field(field) | Place::Item(field) => Err(misfit(field, "a map")),
-            Place::Members(message) => Err(Error::custom(format_args!("{} is no map", message.name))),
+            FieldPlace::Field(field) | FieldPlace::Item(field) => Err(misfit(field, "a map")),
+            FieldPlace::Members(message) => Err(Error::custom(format_args!("{} is no map", message.name))),
         }
     }
 
@@ -336,14 +336,14 @@ struct ObjectEncoder<'o> {
 impl ObjectEncoder<'_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Encoded {
         if name.is_empty() {
-            return value.serialize(ValueEncoder { out: self.out, place: Place::Members(self.message) });
+            return value.serialize(ValueEncoder { out: self.out, place: FieldPlace::Members(self.message) });
         }
         let unknown = || Error::custom(format_args!("{} has no field for {name}", self.message.name));
         let field = self.message.field(name).ok_or_else(unknown)?;
         if let Kind::Json { is_object } = field.kind {
             return self.json(field, is_object, value);
         }
-        value.serialize(ValueEncoder { out: self.out, place: Place::Field(field) })
+        value.serialize(ValueEncoder { out: self.out, place: FieldPlace::Field(field) })
     }
 
     /// What can be any JSON is written as JSON first: it is rare.
@@ -398,7 +398,7 @@ struct ListEncoder<'o> {
 
 impl ListEncoder<'_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Encoded {
-        value.serialize(ValueEncoder { out: self.out, place: Place::Item(self.field) })
+        value.serialize(ValueEncoder { out: self.out, place: FieldPlace::Item(self.field) })
     }
 }
 
@@ -453,11 +453,11 @@ impl SerializeMap for MapEncoder<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Encoded {
         self.entry = begin_nested(self.out, self.field.number);
-        key.serialize(ValueEncoder { out: self.out, place: Place::Field(&ENTRY[0]) })
+        key.serialize(ValueEncoder { out: self.out, place: FieldPlace::Field(&ENTRY[0]) })
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Encoded {
-        value.serialize(ValueEncoder { out: self.out, place: Place::Field(&ENTRY[1]) })?;
+        value.serialize(ValueEncoder { out: self.out, place: FieldPlace::Field(&ENTRY[1]) })?;
         end_nested(self.out, self.entry);
         Ok(())
     }

@@ -148,7 +148,7 @@ impl Schema {
     #[expect(clippy::expect_used, reason = "the bytes are those that the build wrote; every test reads them")]
     fn read() -> Self {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors of this build").file;
-        let mut found = Found::default();
+        let mut found = FoundDescriptors::default();
         for file in &files {
             found.look_through(file);
         }
@@ -187,7 +187,7 @@ impl Schema {
 
 /// What the files hold, before names are places.
 #[derive(Default)]
-struct Found<'f> {
+struct FoundDescriptors<'f> {
     files: usize,
     messages: Vec<FoundMessage<'f>>,
     enums: Vec<(String, &'f EnumDescriptorProto)>,
@@ -206,7 +206,7 @@ fn index(at: usize) -> i32 {
     i32::try_from(at).unwrap_or(i32::MAX)
 }
 
-impl<'f> Found<'f> {
+impl<'f> FoundDescriptors<'f> {
     fn look_through(&mut self, file: &'f FileDescriptorProto) {
         let locations = file.source_code_info.iter().flat_map(|info| &info.location);
         for location in locations {

@@ -159,18 +159,18 @@ impl<'de> Deserializer<'de> for &mut ValueReader<'de> {
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
         let left = self.length()?;
-        visitor.visit_seq(Parts { reader: self, left })
+        visitor.visit_seq(FieldsInOrder { reader: self, left })
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
         let left = self.length()?;
-        visitor.visit_map(Parts { reader: self, left })
+        visitor.visit_map(FieldsInOrder { reader: self, left })
     }
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, left: usize, visitor: V) -> Result<V::Value, Malformed> {
-        visitor.visit_seq(Parts { reader: self, left })
+        visitor.visit_seq(FieldsInOrder { reader: self, left })
     }
 
     #[inline]
@@ -199,12 +199,12 @@ impl<'de> Deserializer<'de> for &mut ValueReader<'de> {
 }
 
 /// Parts that follow one another: fields, elements, or keys and values.
-struct Parts<'r, 'de> {
+struct FieldsInOrder<'r, 'de> {
     reader: &'r mut ValueReader<'de>,
     left: usize,
 }
 
-impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
+impl<'de> SeqAccess<'de> for FieldsInOrder<'_, 'de> {
     type Error = Malformed;
 
     #[inline]
@@ -219,7 +219,7 @@ impl<'de> SeqAccess<'de> for Parts<'_, 'de> {
     }
 }
 
-impl<'de> MapAccess<'de> for Parts<'_, 'de> {
+impl<'de> MapAccess<'de> for FieldsInOrder<'_, 'de> {
     type Error = Malformed;
 
     #[inline]

@@ -56,7 +56,7 @@ pub fn back_up(
     if ids.is_empty() {
         return Err(BackupError::NoShards { path: data.path().to_owned() });
     }
-    let mut checkpoints = Checkpoints::new(data);
+    let mut checkpoints = CheckpointDirs::new(data);
     let mut sources = Vec::new();
     for id in &ids {
         // A checkpoint may take its time.
@@ -228,13 +228,13 @@ impl ShardSource {
 }
 
 /// Checkpoints of open shards, gone when dropped.
-struct Checkpoints<'d> {
+struct CheckpointDirs<'d> {
     data: &'d DataDir,
     /// None before the first one.
     lock: Option<File>,
 }
 
-impl<'d> Checkpoints<'d> {
+impl<'d> CheckpointDirs<'d> {
     fn new(data: &'d DataDir) -> Self {
         Self { data, lock: None }
     }
@@ -258,7 +258,7 @@ impl<'d> Checkpoints<'d> {
     }
 }
 
-impl Drop for Checkpoints<'_> {
+impl Drop for CheckpointDirs<'_> {
     fn drop(&mut self) {
         // What is left is removed by the next backup; until then it keeps disk space.
         if self.lock.is_some()

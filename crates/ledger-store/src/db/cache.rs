@@ -26,22 +26,22 @@ use crate::db::memory::{Memory, MemoryPart, MemoryUse, WriterMemory};
 #[derive(Debug)]
 pub(crate) struct TenantCache {
     /// Where the tenant is, by the hash of its key.
-    places: HashMap<u64, Place>,
+    places: HashMap<u64, CachePlace>,
     hasher: RandomState,
-    decoded: Ring<Box<Decoded>>,
-    stored: Ring<Stored>,
+    decoded: ClockRing<Box<DecodedTenant>>,
+    stored: ClockRing<Stored>,
     counted: MemoryUse,
     budget: WriterMemory,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum CachePlace {
     Decoded(u64),
     Stored(u64),
 }
 
 #[derive(Debug)]
-struct Decoded {
+struct DecodedTenant {
     client: ClientKey,
     row: TenantRow,
     stored_bytes: usize,
@@ -59,8 +59,8 @@ impl TenantCache {
         Self {
             places: HashMap::new(),
             hasher: RandomState::default(),
-            decoded: Ring::default(),
-            stored: Ring::default(),
+            decoded: ClockRing::default(),
+            stored: ClockRing::default(),
             counted: MemoryUse::new(Arc::clone(&memory), MemoryPart::Tenants),
             budget: WriterMemory::new(memory),
         }
@@ -75,8 +75,8 @@ impl TenantCache {
         let (hash, place) = self.find(client)?;
         self.places.remove(&hash);
         match place {
-            Place::Decoded(at) => self.decoded.take(at).map(|kept| (kept.row, kept.stored_bytes)),
-            Place::Stored(at) => self.stored.take(at)?.decode(),
+            CachePlace::Decoded(at) => self.decoded.take(at).map(|kept| (kept.row, kept.stored_bytes)),
+            CachePlace::Stored(at) => self.stored.take(at)?.decode(),
         }
     }
 
@@ -85,12 +85,12 @@ impl TenantCache {
     }
 
     /// Where a tenant is, with the hash of its key; another one may have the same.
-    fn find(&self, client: &ClientKey) -> Option<(u64, Place)> {
+    fn find(&self, client: &ClientKey) -> Option<(u64, CachePlace)> {
         let hash = self.hash(client.as_bytes());
         let place = *self.places.get(&hash)?;
         let found = match place {
-            Place::Decoded(at) => self.decoded.get(at)?.client.as_bytes(),
-            Place::Stored(at) => self.stored.get(at)?.client(),
+            CachePlace::Decoded(at) => self.decoded.get(at)?.client.as_bytes(),
+            CachePlace::Stored(at) => self.stored.get(at)?.client(),
         };
         (found == client.as_bytes()).then_some((hash, place))
     }
@@ -98,10 +98,12 @@ impl TenantCache {
     /// Looks at a row, and how many bytes it has when stored, without counting it as a use.
     pub(crate) fn peek(&self, client: &ClientKey) -> Option<(Cow<'_, TenantRow>, usize)> {
         match self.find(client)?.1 {
-            Place::Decoded(at) => {
+            CachePlace::Decoded(at) => {
                 self.decoded.get(at).map(|kept| (Cow::Borrowed(&kept.row), kept.stored_bytes))
             }
-            Place::Stored(at) => self.stored.get(at)?.decode().map(|(row, bytes)| (Cow::Owned(row), bytes)),
+            CachePlace::Stored(at) => {
+                self.stored.get(at)?.decode().map(|(row, bytes)| (Cow::Owned(row), bytes))
+            }
         }
     }
 
@@ -109,8 +111,8 @@ impl TenantCache {
     pub(crate) fn put(&mut self, client: ClientKey, row: TenantRow, stored_bytes: usize) {
         let hash = self.hash(client.as_bytes());
         self.remove(hash);
-        let at = self.decoded.push(Box::new(Decoded { client, row, stored_bytes }));
-        self.places.insert(hash, Place::Decoded(at));
+        let at = self.decoded.push(Box::new(DecodedTenant { client, row, stored_bytes }));
+        self.places.insert(hash, CachePlace::Decoded(at));
         self.make_room();
         self.close_holes();
         self.counted.set(self.bytes());
@@ -126,8 +128,8 @@ impl TenantCache {
 
     fn remove(&mut self, hash: u64) {
         match self.places.remove(&hash) {
-            Some(Place::Decoded(at)) => drop(self.decoded.take(at)),
-            Some(Place::Stored(at)) => drop(self.stored.take(at)),
+            Some(CachePlace::Decoded(at)) => drop(self.decoded.take(at)),
+            Some(CachePlace::Stored(at)) => drop(self.stored.take(at)),
             None => {}
         }
     }
@@ -142,7 +144,7 @@ impl TenantCache {
                 if stored.bytes() > limit {
                     self.places.remove(&hash);
                 } else {
-                    self.places.insert(hash, Place::Stored(self.stored.push(stored)));
+                    self.places.insert(hash, CachePlace::Stored(self.stored.push(stored)));
                 }
             } else if let Some(oldest) = self.stored.pop_oldest() {
                 let hash = self.hash(oldest.client());
@@ -154,16 +156,16 @@ impl TenantCache {
     fn close_holes(&mut self) {
         let (places, hasher) = (&mut self.places, &self.hasher);
         self.decoded.close_holes(|kept, at| {
-            places.insert(hasher.hash_one(kept.client.as_bytes()), Place::Decoded(at));
+            places.insert(hasher.hash_one(kept.client.as_bytes()), CachePlace::Decoded(at));
         });
         self.stored.close_holes(|kept, at| {
-            places.insert(hasher.hash_one(kept.client()), Place::Stored(at));
+            places.insert(hasher.hash_one(kept.client()), CachePlace::Stored(at));
         });
     }
 }
 
 impl Stored {
-    fn from_decoded(decoded: &Decoded) -> Self {
+    fn from_decoded(decoded: &DecodedTenant) -> Self {
         let key = decoded.client.as_bytes();
         let mut bytes = Vec::with_capacity(1 + key.len() + decoded.stored_bytes);
         // Keys of clients have at most 255 bytes.
@@ -197,7 +199,7 @@ trait Weight {
 /// What an entry takes in the table and the ring.
 const PLACE_BYTES: usize = 64;
 
-impl Weight for Box<Decoded> {
+impl Weight for Box<DecodedTenant> {
     /// Its map, the states beside it, and on the heap beside those about what is stored.
     fn bytes(&self) -> usize {
         const OVERHEAD_BYTES: usize = 768;
@@ -219,7 +221,7 @@ impl Weight for Stored {
 
 /// Entries in the order in which they came. An entry that is taken leaves a hole.
 #[derive(Debug)]
-struct Ring<T> {
+struct ClockRing<T> {
     entries: VecDeque<Option<T>>,
     /// Number of the first entry.
     first: u64,
@@ -227,7 +229,7 @@ struct Ring<T> {
     bytes: usize,
 }
 
-impl<T> Default for Ring<T> {
+impl<T> Default for ClockRing<T> {
     fn default() -> Self {
         Self { entries: VecDeque::new(), first: 0, live: 0, bytes: 0 }
     }
@@ -236,7 +238,7 @@ impl<T> Default for Ring<T> {
 /// Below so many it is not worth the while to close holes.
 const HOLES_AT_LEAST: usize = 64;
 
-impl<T: Weight> Ring<T> {
+impl<T: Weight> ClockRing<T> {
     fn push(&mut self, entry: T) -> u64 {
         self.live += 1;
         self.bytes += entry.bytes();
@@ -339,7 +341,7 @@ mod tests {
         assert!(!cache.contains(&client("a")));
         cache.put(client("a"), a, bytes);
         cache.put(client("d"), row(4), 100);
-        assert!(matches!(cache.places[&cache.hash(b"b")], Place::Stored(_)));
+        assert!(matches!(cache.places[&cache.hash(b"b")], CachePlace::Stored(_)));
         assert_eq!(seqs(&mut cache, &["a", "b", "c", "d"]), [Some(1), Some(2), Some(3), Some(4)]);
         let (b, bytes) = cache.take(&client("b")).unwrap();
         let mut encoded = Vec::new();

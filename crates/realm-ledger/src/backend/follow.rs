@@ -26,14 +26,14 @@ pub(crate) enum Followed {
 
 /// An event of the stream, as its lines come.
 #[derive(Default)]
-struct Event {
+struct SseEvent {
     name: String,
     id: String,
     data: String,
 }
 
 #[derive(Deserialize)]
-struct Shard {
+struct ShardPlace {
     topic: String,
     partition: u32,
     state: String,
@@ -52,7 +52,7 @@ impl Remote {
             Err(error) => return Err(error.into()),
         };
         let mut reader = BufReader::new(response.body_mut().as_reader());
-        let (mut event, mut line) = (Event::default(), String::new());
+        let (mut event, mut line) = (SseEvent::default(), String::new());
         loop {
             line.clear();
             match reader.read_line(&mut line) {
@@ -86,14 +86,14 @@ impl Remote {
 }
 
 /// Hands on an event. Answers the problem, if it is one: the last event has it.
-fn hand_on(Event { name, id, data }: Event, take: Take<'_>) -> Result<Option<AskError>, Failure> {
+fn hand_on(SseEvent { name, id, data }: SseEvent, take: Take<'_>) -> Result<Option<AskError>, Failure> {
     match name.as_str() {
         "" => {
             let decision = RawValue::from_string(data).map_err(not_an_answer)?;
             take(Followed::Decision(decision, cursor(id)?))?;
         }
         "shard" => {
-            let Shard { topic, partition, state } = read(&data)?;
+            let ShardPlace { topic, partition, state } = read(&data)?;
             take(Followed::Shard(format!("{topic}/{partition} is {state} at this server")))?;
         }
         "problem" => {

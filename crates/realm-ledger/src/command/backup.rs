@@ -41,7 +41,7 @@ struct ShardOfGeneration<'a> {
 }
 
 #[derive(Serialize)]
-struct Damage {
+struct DamageLine {
     damage: String,
 }
 
@@ -150,7 +150,7 @@ fn check(context: &mut Context<'_, '_>, dir: &Path) -> Result<Exit, Failure> {
     });
     bar.finish_and_clear();
     let BackupCheck { generations, blobs, bytes, damage } = checked?;
-    let shown = |damage: &BackupDamage| raw(&Damage { damage: with_causes(damage) });
+    let shown = |damage: &BackupDamage| raw(&DamageLine { damage: with_causes(damage) });
     context.print_list(DAMAGE, damage.iter().map(shown))?;
     let read = format!(
         "{} of {} generation(s) read, and {blobs} blobs of {}",

@@ -125,8 +125,8 @@ fn refuse_broken(row: &StringRecord, columns: usize) -> Result<(), Failure> {
 }
 
 /// Refuses rows that put an installation in two realms at one time.
-fn refuse_two_realms(rows: &[TableRow]) -> Result<(), Failure> {
-    let mut known = BTreeMap::<(&Key, Timestamp), &TableRow>::new();
+fn refuse_two_realms(rows: &[PartnerRow]) -> Result<(), Failure> {
+    let mut known = BTreeMap::<(&Key, Timestamp), &PartnerRow>::new();
     for row in rows {
         let before = known.entry((&row.key, row.time)).or_insert(row);
         if before.realm != row.realm {
@@ -235,7 +235,7 @@ struct TableColumns {
     others: Vec<(&'static str, usize)>,
 }
 
-struct TableRow {
+struct PartnerRow {
     line: u64,
     key: Key,
     time: Timestamp,
@@ -258,7 +258,7 @@ impl TableColumns {
         })
     }
 
-    fn read(&self, row: &StringRecord, now: Timestamp) -> Result<TableRow, Failure> {
+    fn read(&self, row: &StringRecord, now: Timestamp) -> Result<PartnerRow, Failure> {
         let (line, text) = (line_of(row), |column: usize| row.get(column).unwrap_or_default());
         let installed_at = self.installed_at.map(|column| text(column).trim()).filter(|at| !at.is_empty());
         let time = match installed_at {
@@ -271,7 +271,7 @@ impl TableColumns {
             None => Timestamp::from_millis(now.as_millis() / DAY_MS * DAY_MS),
         };
         let others = self.others.iter().map(|(name, column)| (*name, text(*column).trim().to_owned()));
-        Ok(TableRow {
+        Ok(PartnerRow {
             line,
             key: key(line, text(self.client), text(self.app))?,
             time,
@@ -283,10 +283,10 @@ impl TableColumns {
 }
 
 /// In the order of time, as recorded time never goes back.
-fn of_table(mut rows: Vec<TableRow>) -> ListEvents {
+fn of_table(mut rows: Vec<PartnerRow>) -> ListEvents {
     rows.sort_by_key(|row| row.time);
     let mut list = EventLines { rows: rows.len() as u64, ..EventLines::default() };
-    for TableRow { key, time, is_dated, realm, others, .. } in rows {
+    for PartnerRow { key, time, is_dated, realm, others, .. } in rows {
         let mut fields = json!({ "endpointRealm": realm });
         for (name, value) in others {
             fields[name] = json!(value);

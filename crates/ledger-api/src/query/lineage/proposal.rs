@@ -87,7 +87,7 @@ struct Group<'g> {
 }
 
 /// An installation of a group.
-struct Member {
+struct Namesake {
     client: ClientKey,
     installation: Installation,
     names: Vec<SharedName>,
@@ -248,7 +248,7 @@ impl FilledLineage<'_> {
         Ok(true)
     }
 
-    fn members(&mut self, group: Group<'_>) -> Result<Vec<Member>, QueryError> {
+    fn members(&mut self, group: Group<'_>) -> Result<Vec<Namesake>, QueryError> {
         let mut members = Vec::new();
         for (client, index) in group.tenants {
             let shard = &self.reading.shards[index];
@@ -261,7 +261,7 @@ impl FilledLineage<'_> {
                 continue;
             }
             if let Some(heard) = self.heard(shard, &client, group.app)? {
-                members.push(Member { client, installation, names, heard });
+                members.push(Namesake { client, installation, names, heard });
             }
         }
         Ok(members)
@@ -308,7 +308,7 @@ impl SharedName {
     }
 }
 
-impl Member {
+impl Namesake {
     fn is_before(&self, other: &Self) -> bool {
         self.heard.last.0 < other.heard.first.0
     }
@@ -336,12 +336,12 @@ fn names_of(installation: &Installation) -> impl Iterator<Item = SharedName> {
 }
 
 /// Pairs of which one may go on from the other, in order of time.
-fn neighbours(members: &[Member]) -> Vec<(&Member, &Member)> {
+fn neighbours(members: &[Namesake]) -> Vec<(&Namesake, &Namesake)> {
     let mut pairs = Vec::new();
     for from in members.iter().filter(|from| from.installation.successor.is_none()) {
         for to in members.iter().filter(|to| to.installation.predecessor.is_none()) {
             let shared = from.shared_with(to);
-            let lies_between = |third: &Member| {
+            let lies_between = |third: &Namesake| {
                 from.is_before(third)
                     && third.is_before(to)
                     && shared.iter().all(|name| third.names.contains(name))
@@ -352,7 +352,7 @@ fn neighbours(members: &[Member]) -> Vec<(&Member, &Member)> {
         }
     }
     pairs.sort_by(|one, other| {
-        let ends = |(from, to): &(&Member, &Member)| (from.heard.last.0, to.heard.first.0);
+        let ends = |(from, to): &(&Namesake, &Namesake)| (from.heard.last.0, to.heard.first.0);
         let keys = (&one.0.client, &one.1.client).cmp(&(&other.0.client, &other.1.client));
         ends(one).cmp(&ends(other)).then(keys)
     });

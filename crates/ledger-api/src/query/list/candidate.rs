@@ -57,10 +57,10 @@ pub(super) struct IndexEntries<'m> {
     at_a_time: usize,
     fetched: std::vec::IntoIter<(ClientKey, AppKey)>,
     /// Where to go on; none when all was fetched.
-    next: Next,
+    next: NextEntry,
 }
 
-enum Next {
+enum NextEntry {
     First(Option<Vec<u8>>),
     At(Vec<u8>),
     Nothing,
@@ -74,7 +74,7 @@ impl<'m> IndexEntries<'m> {
         after: Option<&CursorPlace>,
         at_a_time: usize,
     ) -> Self {
-        let next = Next::First(after.and_then(|after| key_after(&list, after)));
+        let next = NextEntry::First(after.and_then(|after| key_after(&list, after)));
         Self { shard, index, list, but: Arc::default(), at_a_time, fetched: Vec::new().into_iter(), next }
     }
 
@@ -92,14 +92,14 @@ impl<'m> IndexEntries<'m> {
             if let Some(entry) = self.fetched.find(|(client, _)| !self.but.contains(client)) {
                 return Ok(Some(entry));
             }
-            let start = match std::mem::replace(&mut self.next, Next::Nothing) {
-                Next::First(start) => start,
-                Next::At(start) => Some(start),
-                Next::Nothing => return Ok(None),
+            let start = match std::mem::replace(&mut self.next, NextEntry::Nothing) {
+                NextEntry::First(start) => start,
+                NextEntry::At(start) => Some(start),
+                NextEntry::Nothing => return Ok(None),
             };
             let page = self.shard.snapshot.list(&self.list, start.as_deref(), self.at_a_time)?;
             self.fetched = page.installations.into_iter();
-            self.next = page.next.map_or(Next::Nothing, Next::At);
+            self.next = page.next.map_or(NextEntry::Nothing, NextEntry::At);
         }
     }
 

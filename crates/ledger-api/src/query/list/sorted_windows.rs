@@ -18,7 +18,7 @@ use crate::query::cursor::CursorPlace;
 
 /// The windows of one list and shard that come after a place.
 #[derive(Debug)]
-struct SortedRun {
+struct WindowRun {
     after: Option<CursorPlace>,
     places: Vec<CursorPlace>,
     /// There are more behind them.
@@ -29,7 +29,7 @@ struct SortedRun {
 #[derive(Debug)]
 pub(super) struct SortedWindows {
     index: usize,
-    run: Arc<SortedRun>,
+    run: Arc<WindowRun>,
     next: usize,
 }
 
@@ -44,7 +44,7 @@ impl SortedWindows {
         let key = CacheKey::Windows(shard.id.clone(), asked.list, grants);
         let kept = asked
             .after
-            .and_then(|after| cache.get::<SortedRun>(&key).filter(|run| run.goes_on_beyond(after)));
+            .and_then(|after| cache.get::<WindowRun>(&key).filter(|run| run.goes_on_beyond(after)));
         let run = if let Some(run) = kept {
             run
         } else {
@@ -69,7 +69,7 @@ impl SortedWindows {
     }
 }
 
-impl SortedRun {
+impl WindowRun {
     /// Whether it goes on beyond a place, and that place is within it.
     fn goes_on_beyond(&self, after: &CursorPlace) -> bool {
         let has_more = !self.cut || self.places.last().is_some_and(|last| last > after);
@@ -83,7 +83,7 @@ impl SortedRun {
 }
 
 /// Looks at all there are.
-fn sort(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<SortedRun, QueryError> {
+fn sort(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<WindowRun, QueryError> {
     let mut first = First { asked, shard, places: BinaryHeap::new(), cut: false };
     match &asked.filter.app {
         Some(app) => {
@@ -102,7 +102,7 @@ fn sort(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<SortedRun, Query
             }
         }
     }
-    Ok(SortedRun { after: asked.after.cloned(), cut: first.cut, places: first.places.into_sorted_vec() })
+    Ok(WindowRun { after: asked.after.cloned(), cut: first.cut, places: first.places.into_sorted_vec() })
 }
 
 /// The first windows, while all are looked at.
@@ -148,8 +148,8 @@ mod tests {
         CursorPlace::Window(Timestamp::from_millis(end), client, app)
     }
 
-    fn run(after: Option<i64>, ends: &[i64], cut: bool) -> SortedRun {
-        SortedRun { after: after.map(place), places: ends.iter().map(|end| place(*end)).collect(), cut }
+    fn run(after: Option<i64>, ends: &[i64], cut: bool) -> WindowRun {
+        WindowRun { after: after.map(place), places: ends.iter().map(|end| place(*end)).collect(), cut }
     }
 
     #[test]
