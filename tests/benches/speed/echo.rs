@@ -74,11 +74,12 @@ impl HttpClient {
 
     /// The status of the answer too, whatever it is.
     pub(crate) fn try_get(&mut self, target: &str) -> (u16, Vec<u8>) {
-        self.ask(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
+        self.ask(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
     }
 
     pub(crate) fn post(&mut self, target: &str, body: &[u8]) -> Vec<u8> {
-        let head = format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
         let (status, body) = self.ask(&[head.as_bytes(), body].concat());
         assert_eq!(status, 200, "{target}");
         body

@@ -39,7 +39,10 @@ pub(crate) fn run(dir: &Path, topic: &str, pairs: usize) {
         let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let others = others.expect("a runtime");
         for _ in 0..EACH {
-            others.spawn(stay(address, Some("GET /v1/installations?limit=1000 HTTP/1.1\r\nhost: x\r\n\r\n")));
+            others.spawn(stay(
+                address,
+                Some("GET /v1/installations?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+            ));
             others.spawn(stay(address, None));
         }
         std::thread::sleep(Duration::from_secs(2));

@@ -361,12 +361,13 @@ fn bounds_in_the_document_are_those_of_the_server() {
             let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
             let refused = |value: String| {
                 let needed = if path == "/v1/search" && name != "q" { "q=a&" } else { "" };
-                let problem = server.get(&format!("{path}?{needed}{name}={value}")).json();
-                assert_eq!(
-                    (&problem["code"], &problem["parameter"]),
-                    (&"invalid-parameter".into(), &name.into()),
-                    "{path}"
-                );
+                let named = path.replace(&format!("{{{name}}}"), &value);
+                let named = named.replace("{topic}", "t").replace("{partition}", "0").replace("{seq}", "1");
+                let is_in_path = parameter["in"] == "path";
+                let query = if is_in_path { String::new() } else { format!("?{needed}{name}={value}") };
+                let problem = server.get(&format!("{named}{query}")).json();
+                let code = if is_in_path { "invalid-key" } else { "invalid-parameter" };
+                assert_eq!((&problem["code"], &problem["parameter"]), (&code.into(), &name.into()), "{path}");
             };
             if let Some(least) = schema["minimum"].as_u64().filter(|least| *least > 0) {
                 refused((least - 1).to_string());

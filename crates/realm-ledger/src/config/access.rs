@@ -179,14 +179,15 @@ impl TableRow for IssuerOptions {
         let algorithms: Vec<_> =
             members.given("algorithms")?.texts()?.iter().map(known).collect::<Option<_>>()?;
         let algorithms = Some(algorithms).filter(|some| !some.is_empty())?;
-        let leeway = members.given("leeway").map_or(Some(LEEWAY), GivenValue::duration)?;
+        let leeway = members.given("leeway").map_or(Some(LEEWAY), GivenValue::duration);
+        let leeway = leeway.filter(|leeway| *leeway <= ISSUER_LEEWAY_MAX)?;
         let ca = members.optional("ca", |given| {
             given.text().filter(|path| !path.is_empty()).map(|path| Some(PathBuf::from(path)))
         })?;
         let jwks = members.text("jwks").filter(|place| KeySet::check_place(place, ca.as_deref()).is_ok())?;
         Some(Self {
             algorithms,
-            leeway: Some(leeway).filter(|leeway| *leeway <= ISSUER_LEEWAY_MAX)?,
+            leeway,
             issuer: members.text("issuer").filter(|name| is_principal_name(name))?,
             audience: members.text("audience")?,
             jwks,
