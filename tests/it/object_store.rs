@@ -79,7 +79,9 @@ fn import(data: &Path, name: &str, round: u32) {
     let events = (0..50).map(event).collect::<Vec<_>>().join("\n");
     let file = data.parent().unwrap().join(name);
     std::fs::write(&file, events).unwrap();
-    let output = server::command().arg("import").arg(&file).arg("--data-dir").arg(data).output().unwrap();
+    // Without Kafka, so that there is a journal too.
+    let import = ["import", "--local", "--data-dir"];
+    let output = server::command().args(import).args([data, &file]).output().unwrap();
     assert!(output.status.success(), "{}", printed(&output));
 }
 
@@ -114,6 +116,7 @@ fn generations_go_to_a_store_and_come_back_and_damage_there_is_found() {
         let to = at(&format!("restored{}", generation.len()));
         foreign.done(&format!("restore {PLACE} --data-dir {}{generation}", to.display()));
         assert_eq!(exported(&to), expected, "{generation}");
+        assert!(to.join("journal").join("source").exists(), "{generation}");
     }
     // A bit of a table that generation 2 needs.
     let newest = foreign.objects().into_iter().filter(|(object, _)| !first.contains_key(object));

@@ -230,7 +230,7 @@ impl Generation {
     }
 
     /// Every file by name, `ledger.json` first.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &BackedUpFile)> {
+    pub fn files(&self) -> impl Iterator<Item = (&str, &BackedUpFile)> {
         let of_shards = self.shards.iter().flat_map(|shard| &shard.files);
         let all = std::iter::once(&self.ledger).chain(of_shards).chain(&self.journal);
         all.map(|file| (file.name.as_str(), file))

@@ -42,8 +42,7 @@ fn name_of(number: u64) -> String {
 
 /// Its blobs by name, and their sizes.
 fn needs(generation: &Generation) -> BTreeMap<String, u64> {
-    let files = generation.shards.iter().flat_map(|shard| &shard.files).chain([&generation.ledger]);
-    files.map(|file| (file.sha256.to_string(), file.size)).collect()
+    generation.files().map(|(_, file)| (file.sha256.to_string(), file.size)).collect()
 }
 
 fn parse<T: DeserializeOwned>(shown: &str, text: &[u8]) -> Result<T, StoreError> {
