@@ -25,11 +25,11 @@ use super::admit::{AccessOptionsError, Admission, Refusal, bad};
 use super::allowance::Allowance;
 use super::grants::Grants;
 use super::jwks::KeySet;
-use super::principal::{AccessScope, Principal};
+use super::principal::{AccessScope, Principal, is_principal_name};
 use super::rate::Rate;
 use super::signature::check_signatures_here;
 use super::token::token_hash;
-use crate::limits::{PRINCIPAL_NAME_MAX_BYTES, PRINCIPALS_KEPT, VERIFIED_TOKENS_KEPT};
+use crate::limits::{PRINCIPALS_KEPT, VERIFIED_TOKENS_KEPT};
 
 /// An issuer of web tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,16 +286,11 @@ fn checked(all: Map<String, Json>, options: &IssuerOptions, now: Timestamp) -> R
         _ => {}
     }
     match all.get("sub") {
-        Some(name) if !name.as_str().is_some_and(is_name) => {
+        Some(name) if !name.as_str().is_some_and(|name| is_principal_name(name) && !name.contains(VIA)) => {
             Err("sub of the token is no name of 255 bytes at most without \" via \"")
         }
         _ => Ok(Claims { all, until }),
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let is_text = !name.chars().any(char::is_control) && !name.contains(VIA);
-    (1..=PRINCIPAL_NAME_MAX_BYTES).contains(&name.len()) && is_text
 }
 
 /// The instant of so many seconds since 1970.

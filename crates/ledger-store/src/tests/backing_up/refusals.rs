@@ -98,8 +98,8 @@ fn generation_of_a_newer_format_or_with_a_name_that_leads_elsewhere_is_refused()
     backed.at_rest().unwrap();
     let path = backed.backup.join("generations/1.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace(r#""format":1"#, r#""format":2"#)).unwrap();
-    assert!(matches!(backed.restored("newer", None), Err(BackupError::NewerFormat { found: 2, .. })));
+    fs::write(&path, text.replace(r#""format":1"#, r#""format":3"#)).unwrap();
+    assert!(matches!(backed.restored("newer", None), Err(BackupError::NewerFormat { found: 3, .. })));
     for name in ["../CURRENT", "/tmp/CURRENT", "CURRENT.json"] {
         fs::write(&path, text.replace(r#""name":"CURRENT""#, &format!(r#""name":"{name}""#))).unwrap();
         let refused = backed.restored("leads-elsewhere", None).unwrap_err();
