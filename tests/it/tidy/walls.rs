@@ -59,7 +59,7 @@ const PURE: [(&str, &[&str]); 2] = [
 
 /// Libraries that only one crate may use.
 const ONLY_USED_BY: [(&str, &[&str]); 24] = [
-    ("axum", &["ledger-api", "ledger-gateway"]),
+    ("axum", &["ledger-api", "ledger-gateway", "ledger-tests"]),
     ("bincode", &["ledger-record"]),
     ("clap", &["realm-ledger"]),
     ("clap_complete", &["realm-ledger"]),
