@@ -21,6 +21,7 @@ use ledger_api::problem::ProblemKind;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_ingest::decode::to_native_json;
+use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
@@ -30,7 +31,7 @@ use crate::hook::{Hook, Lifecycle, Phase};
 use crate::journal::{AppendError, Journal, Reservation, now};
 use crate::limits::{ALWAYS_READ_BYTES, EVENT_MAX_BYTES, HOOK_MAX_BYTES, LOOKUP_RESTS, LOOKUP_TIMEOUT};
 use crate::links::{KnownInstallation, KnownInstallations};
-use crate::record::{ForgeCall, Stamp, base_url, installation_ari};
+use crate::record::{ForgeCall, Stamp, installation_ari};
 use crate::refusal::Refusal;
 use crate::verify::{self, ForgeToken, SignedRequest, Token, UsedId};
 use crate::{links, metric};
@@ -157,10 +158,7 @@ impl Call<'_> {
                 let (token, used) = self.forge_token(&token, true).await?;
                 let step = match self.step(phase, &token.client, token.actor.as_deref()) {
                     Ok(step) => step,
-                    Err(refusal) => {
-                        used.into_iter().for_each(UsedId::give_back);
-                        return Err(refusal);
-                    }
+                    Err(refusal) => return Err(self.let_go(used, refusal)),
                 };
                 let when = if phase == Phase::Rollback { When::Answered } else { When::Agreed };
                 let mut events = self.sight(&token)?;
@@ -186,12 +184,21 @@ impl Call<'_> {
     }
 
     /// What is longer than a message may be would wait in the journal for ever.
-    fn check_length(&self, plan: Plan) -> Result<Plan, Refusal> {
+    fn check_length(&self, mut plan: Plan) -> Result<Plan, Refusal> {
         if plan.events.iter().all(|event| to_native_json(event).len() <= EVENT_MAX_BYTES) {
             return Ok(plan);
         }
+        let refusal = self.let_go(plan.used.take(), Refusal::BadBody);
         self.take_back(plan);
-        Err(Refusal::BadBody)
+        Err(refusal)
+    }
+
+    /// Gives the id of a token back with the refusal of its call, unless the app gets the call in spite of that.
+    fn let_go(&self, used: Option<UsedId>, refusal: Refusal) -> Refusal {
+        if !matches!(self.mode, Mode::Front(_)) || !self.goes_on_in_spite_of(refusal) {
+            used.into_iter().for_each(UsedId::give_back);
+        }
+        refusal
     }
 
     async fn of_install(&self, lifecycle: Lifecycle, token: &str) -> Result<Plan, Refusal> {
@@ -203,22 +210,30 @@ impl Call<'_> {
             audiences: &app.audiences,
         };
         let token = self.shared.install_keys.verify(token, request).await?;
-        let site = base_url(&self.body).ok_or(Refusal::BadBody)?;
-        if !is_site(&site, &self.shared.options.site_hosts) {
-            return Err(Refusal::WrongSite);
-        }
+        self.check_identity(&token.client)?;
         let event = self.stamp.of_connect(lifecycle, &token.client, &self.body, token.actor.as_deref())?;
         Ok(Plan::new(vec![event], When::Before))
+    }
+
+    /// Whose install it is, of which app and at which site, whether or not the ledger can read the rest.
+    fn check_identity(&self, client: &ClientKey) -> Result<(), Refusal> {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        if text("clientKey") != Some(client.as_str()) {
+            return Err(Refusal::WrongIssuer);
+        }
+        if text("key") != Some(self.place.app.app_key.as_str()) {
+            return Err(Refusal::WrongApp);
+        }
+        let is_of_atlassian = |site| is_site(site, &self.shared.options.site_hosts);
+        if text("baseUrl").is_some_and(is_of_atlassian) { Ok(()) } else { Err(Refusal::WrongSite) }
     }
 
     async fn of_forge(&self, token: &str) -> Result<Plan, Refusal> {
         let (token, used) = self.forge_token(token, true).await?;
         let kind = match ForgeCall::parse(token.module.as_deref(), &self.body) {
             Ok(kind) => kind,
-            Err(refusal) => {
-                used.into_iter().for_each(UsedId::give_back);
-                return Err(refusal);
-            }
+            Err(refusal) => return Err(self.let_go(used, refusal)),
         };
         if kind == ForgeCall::Uninstalled {
             return self.of_uninstall(&token, used);

@@ -10,7 +10,7 @@ use ledger_core::time::Timestamp;
 use ledger_ingest::decode::{Decoded, Incoming, Message, decode};
 use ledger_ingest::redact;
 use ledger_record::json::time::format_instant;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -207,16 +207,6 @@ const INSTALLATION: &str = "ari:cloud:ecosystem::installation/";
 /// Names an installation as Connect's payloads do: some calls have the bare id.
 pub(crate) fn installation_ari(id: &str) -> String {
     if id.starts_with("ari:") { id.to_owned() } else { format!("{INSTALLATION}{id}") }
-}
-
-/// The site of a Connect payload.
-pub(crate) fn base_url(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        base_url: String,
-    }
-    serde_json::from_slice::<Payload>(body).ok().map(|payload| payload.base_url)
 }
 
 /// The body of a call to the route of Forge: an event at the top or under `payload`, or what a module gets.

@@ -352,7 +352,7 @@ pub struct Publish {
     /// directory that it is in
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "tick", "missing_copies"], value_parser = unicode_path())]
     pub journal: Option<PathBuf>,
-    /// The journal was published to another topic before: publish all of it to this one
+    /// Publish all of the journal, whatever was published: to another topic than before, or to one that was made anew
     #[arg(long, requires = "journal")]
     pub again: bool,
     /// Where it is seen what is missing; a server may run on it [default: data_dir]

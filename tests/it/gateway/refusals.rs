@@ -61,7 +61,7 @@ fn install_tokens_that_are_not_right_are_refused() {
         401,
         "wrong-app",
     );
-    refused(&world.copy("connect/installed", &token, &json!({})), 400, "bad-body");
+    refused(&world.copy("connect/installed", &token, &json!({})), 401, "wrong-issuer");
     let copy = ("x-realm-ledger-token", world.copy_token.as_str());
     let plain = token.strip_prefix("JWT ").unwrap();
     let twice = world.call(

@@ -16,7 +16,7 @@ use ledger_tests::{scratch, wait};
 use serde_json::json;
 
 use super::story::{configuration, hooks_url};
-use super::{CLIENT, World, app_options, call, payload};
+use super::{CLIENT, World, app_options, call, payload, with};
 
 /// An app that takes its time for each call, and counts them.
 struct SlowApp {
@@ -95,6 +95,32 @@ fn caller_that_hangs_up_while_the_app_works_leaves_nothing_out() {
     // The sighting of that day is recorded, so nothing more is.
     assert_eq!(world.copy("forge/seen", &world.forge_token(json!({})), &json!({})).status, 204);
     assert_eq!(world.recorded().len(), 4);
+}
+
+#[test]
+fn body_that_the_ledger_cannot_read_lets_nobody_else_and_no_token_twice_to_the_app() {
+    let app = SlowApp::start(Duration::ZERO);
+    let (connect, forge) = scripts();
+    let world =
+        World::between(connect, forge, |connect, forge| app_options(connect, forge, Some(&app.url)), None);
+    let token = world.install_token("/installed", json!({}));
+    let install = |other| world.hook("connect/installed", &token, &with(payload("installed"), other));
+    for (other, code) in [
+        (json!({ "entitlementId": 5, "clientKey": "another" }), "wrong-issuer"),
+        (json!({ "entitlementId": 5, "key": "com.example.other" }), "wrong-app"),
+        (json!({ "entitlementId": 5, "baseUrl": 7 }), "wrong-site"),
+    ] {
+        let answer = install(other);
+        assert_eq!((answer.status, &*answer.code), (401, code));
+    }
+    assert_eq!(app.calls(), 0);
+    assert_eq!(install(json!({ "entitlementId": 5 })).status, 200);
+    let token = world.forge_token(json!({}));
+    let commit = || world.hook("migration/commit", &token, &json!({ "x": 1 }));
+    assert_eq!(commit().status, 200, "the app may read it");
+    let again = commit();
+    assert_eq!((again.status, &*again.code, app.calls()), (401, "replayed", 2));
+    assert_eq!(world.recorded_types(), Vec::<String>::new());
 }
 
 #[test]

@@ -66,23 +66,22 @@ pub struct PublishedLines {
     pub partitioner: Option<Partitioner>,
 }
 
-/// Publishes what waits now, then returns; all of it, where it is to be published to another topic than before.
+/// Publishes what waits now, then returns; all of it, if it is to be published again.
 /// `report` gets the number of the last line that is acknowledged.
 pub fn publish_waiting(
     journal: &Journal,
     options: &KafkaOptions,
-    to_another: bool,
+    again: bool,
     mut report: impl FnMut(u64),
 ) -> Result<PublishedLines, PublishJournalError> {
     let line = journal.read_on().next_number();
     let (sender, to) = connect(options, line)?;
     let mut sender = Some(sender);
-    let before = journal.published_to().filter(|before| !before.is_same(&to));
     let (mut reader, mut published) = (journal.read_on(), PublishedLines::default());
-    if let Some(before) = before {
-        if !to_another {
-            return Err(PublishJournalError::Elsewhere { before });
-        }
+    if !again && let Some(before) = journal.published_to().filter(|before| !before.is_same(&to)) {
+        return Err(PublishJournalError::Elsewhere { before });
+    }
+    if again {
         reader = journal.read_again()?;
         if reader.next_number() > 1 {
             return Err(PublishJournalError::Begins { first: reader.next_number() });

@@ -190,7 +190,9 @@ impl Context<'_, '_> {
             }
             None => self.env.environment.get(TOKEN).cloned(),
         };
-        Ok(given.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+        // What `token create` prints begins with it.
+        let first = given.as_deref().and_then(|given| given.trim().lines().next());
+        Ok(first.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
     }
 
     /// What answers a reading command.
