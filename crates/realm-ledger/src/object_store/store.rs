@@ -29,6 +29,9 @@ const SIGNED_FOR: Duration = Duration::from_hours(1);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// For an answer to begin, once a file went over.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// For a file to go over, or to come.
 const BODY_TIMEOUT: Duration = Duration::from_hours(1);
 
@@ -81,7 +84,7 @@ impl Store {
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_send_body(Some(BODY_TIMEOUT))
-            .timeout_recv_response(Some(BODY_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .timeout_recv_body(Some(BODY_TIMEOUT))
             .tls_config(tls.map_err(|error| invalid(error.to_string()))?);
         let shown = format!("{SCHEME}{name}/{prefix}").trim_end_matches('/').to_owned();
