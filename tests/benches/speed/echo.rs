@@ -127,7 +127,7 @@ impl GrpcClient {
 
     /// Sends a frame; the frame that comes back.
     pub(crate) fn call(&mut self, path: &str, frame: &[u8]) -> Vec<u8> {
-        let request = axum::http::Request::post(format!("http://x{path}"));
+        let request = axum::http::Request::post(format!("http://localhost{path}"));
         let request = request.header("content-type", GRPC).header("te", "trailers").body(());
         let (client, sent) = (self.client.clone(), Bytes::copy_from_slice(frame));
         self.runtime.block_on(async {
