@@ -5,7 +5,7 @@
 //! s3://BUCKET/PREFIX/generations/<n>.json     created once, after all of its blobs
 //! ```
 //!
-//! In: a directory for backups, whose newest generation is copied ([`copy`]). Out: such a directory again, with one
+//! In: a directory for backups, whose newest generation is copied ([`copy()`]). Out: such a directory again, with one
 //! generation, which a restore compares as any other ([`fetch`]). Requests are signed by `rusty-s3` and sent by the client
 //! that the program has already.
 //!

@@ -40,7 +40,7 @@ impl LeafHasher {
     }
 
     /// The leaf hash of a record that is no seal and [fits](super::check), whether or not it has its outcome: the
-    /// [rule](super::rule) comes beside it. `stream` is the id of its stream.
+    /// [`rule`] comes beside it. `stream` is the id of its stream.
     pub fn hash(&mut self, rule: Option<Rule>, record: &Record, stream: Hash, context: LeafContext) -> Hash {
         let Self { secret, payload, source, line } = self;
         payload.clear();
