@@ -14,6 +14,7 @@ use ledger_api::http::{Api, Options};
 use ledger_api::ledger::Ledger;
 use ledger_api::serve;
 use ledger_store::Catalog;
+use ledger_tests::kafka;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -33,11 +34,12 @@ const CROWDS: [(&str, Crowd); 4] = [
 ];
 
 pub(crate) fn run(source: &Source<'_>, clients: &Arc<Vec<String>>, dir: &Path, pairs: usize) {
-    let ledger = dir.join("subscribed");
     let mut all: Vec<Vec<Took>> = vec![Vec::new(); CROWDS.len()];
     let mut all_p99 = vec![Vec::new(); CROWDS.len()];
     for pair in 0..pairs {
         for (((name, crowd), took), p99) in CROWDS.iter().zip(&mut all).zip(&mut all_p99) {
+            // Not that of the run before: a read that is still under way there keeps it open.
+            let ledger = dir.join(kafka::unique_name("subscribed"));
             let (this, subscribers) =
                 ingest(source, &ledger, false, |catalog| Subscribers::start(catalog, crowd, clients));
             took.push(this);
