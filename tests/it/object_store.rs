@@ -1,55 +1,33 @@
 //! Backups in a foreign S3 server (moto), looked at by a foreign client (boto3).
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Output, Stdio};
+use std::process::Output;
 
+use ledger_tests::gateway::Script;
 use ledger_tests::tools::printed;
-use ledger_tests::{python, scratch, server};
-use serde_json::{Value, json};
+use ledger_tests::{scratch, server};
+use serde_json::json;
 
 const SECRET: &str = "canary/of+the/store/secret";
 const PLACE: &str = "s3://ledger/eu/backups";
 
 /// A store with an empty bucket.
-struct Foreign {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    endpoint: String,
-}
+struct Foreign(Script);
 
 impl Foreign {
     fn start() -> Self {
-        let mut script = python::script("serve_s3.py");
-        let mut process =
-            script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (input, output) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
-        let mut foreign = Self { process, input, output, endpoint: String::new() };
-        foreign.line().as_str().unwrap().clone_into(&mut foreign.endpoint);
-        foreign
-    }
-
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn ask(&mut self, what: &Value) -> Value {
-        writeln!(self.input, "{what}").unwrap();
-        self.line()
+        Self(Script::verifier("serve_s3.py"))
     }
 
     /// The objects and their sizes.
-    fn objects(&mut self) -> BTreeMap<String, u64> {
-        serde_json::from_value(self.ask(&json!({ "list": true }))).unwrap()
+    fn objects(&self) -> BTreeMap<String, u64> {
+        serde_json::from_value(self.0.order(&json!({ "list": true }))).unwrap()
     }
 
     fn run(&self, arguments: &str) -> Output {
         let mut command = server::command();
-        command.args(arguments.split(' ')).env("AWS_ENDPOINT_URL", &self.endpoint);
+        command.args(arguments.split(' ')).env("AWS_ENDPOINT_URL", &self.0.url);
         command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", SECRET);
         command.output().unwrap()
     }
@@ -58,14 +36,6 @@ impl Foreign {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments}: {}", printed(&output));
         printed(&output)
-    }
-}
-
-impl Drop for Foreign {
-    fn drop(&mut self) {
-        // An error means that it has already ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -93,7 +63,7 @@ fn exported(data: &Path) -> Vec<u8> {
 
 #[test]
 fn generations_go_to_a_store_and_come_back_and_damage_there_is_found() {
-    let (scratch, mut foreign) = (scratch::directory(), Foreign::start());
+    let (scratch, foreign) = (scratch::directory(), Foreign::start());
     let at = |name: &str| scratch.path().join(name);
     let (data, dir) = (at("data"), at("backup").display().to_string());
     import(&data, "one", 1);
@@ -121,14 +91,14 @@ fn generations_go_to_a_store_and_come_back_and_damage_there_is_found() {
     // A bit of a table that generation 2 needs.
     let newest = foreign.objects().into_iter().filter(|(object, _)| !first.contains_key(object));
     let blob = newest.map(|(object, _)| object).find(|object| object.contains("/blobs/")).unwrap();
-    foreign.ask(&json!({ "flip": blob }));
+    foreign.0.order(&json!({ "flip": blob }));
     let checked = foreign.run(&format!("backup {PLACE} --verify"));
     let name = blob.rsplit('/').next().unwrap();
     assert!(checked.status.code() == Some(3) && printed(&checked).contains(name), "{}", printed(&checked));
     let refused = foreign.run(&format!("restore {PLACE} --data-dir {}", at("refused").display()));
     assert!(!refused.status.success() && printed(&refused).contains(name), "{}", printed(&refused));
     // What is kept needs what it needs.
-    foreign.ask(&json!({ "remove": blob }));
+    foreign.0.order(&json!({ "remove": blob }));
     foreign.done(&format!("backup {dir} --copy-only --to {PLACE} --keep 1"));
     assert!(!foreign.objects().contains_key("eu/backups/generations/1.json"));
     foreign.done(&format!("restore {PLACE} --data-dir {}", at("kept").display()));
@@ -137,7 +107,7 @@ fn generations_go_to_a_store_and_come_back_and_damage_there_is_found() {
 
 #[test]
 fn another_ledger_is_refused_and_the_secret_is_nowhere() {
-    let (scratch, mut foreign) = (scratch::directory(), Foreign::start());
+    let (scratch, foreign) = (scratch::directory(), Foreign::start());
     let at = |name: &str| scratch.path().join(name);
     let mut told = String::new();
     for (name, is_first) in [("one", true), ("two", false)] {
@@ -153,7 +123,7 @@ fn another_ledger_is_refused_and_the_secret_is_nowhere() {
     let nowhere = foreign.run("backup s3://no-such-bucket/x --verify");
     told += &printed(&nowhere);
     assert!(told.contains("NoSuchBucket"), "{told}");
-    let all = foreign.ask(&json!({ "contains": [SECRET, "X-Amz-Signature"] }));
+    let all = foreign.0.order(&json!({ "contains": [SECRET, "X-Amz-Signature"] }));
     assert_eq!((all, told.contains(SECRET), told.contains("X-Amz")), (json!(false), false, false), "{told}");
     let without = server::command().args(["backup", PLACE, "--verify"]).output().unwrap();
     assert!(printed(&without).contains("AWS_ACCESS_KEY_ID is not set"), "{}", printed(&without));

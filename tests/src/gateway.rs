@@ -1,4 +1,5 @@
-//! Scripts of `tests/gateway`: foreign signers with their key servers, and an app behind the gateway.
+//! Scripts that run beside a test: foreign signers with their key servers and apps behind the gateway (`tests/gateway`), a store
+//! and a collector (`tests/verifier`).
 //!
 //! `tests/run` installs their packages into `<cache>/gateway-<hash of tests/gateway/package-lock.json>`, and jars into
 //! `<cache>/spring-<hash of tests/gateway/spring/pom.xml>`. A script ends with its standard input, so none outlives the tests.
@@ -79,6 +80,11 @@ impl Script {
     /// A script for Python.
     pub fn python(name: &str) -> Self {
         Self::start(python::gateway_script(name))
+    }
+
+    /// A script of `tests/verifier` that says where it is to be reached, for Python.
+    pub fn verifier(name: &str) -> Self {
+        Self::start(python::script(name))
     }
 
     fn start(mut command: Command) -> Self {

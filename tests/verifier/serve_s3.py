@@ -42,6 +42,6 @@ def answer(asked):
     return any(text.encode() in content(key) for text in asked["contains"] for key in objects())
 
 
-print(json.dumps(endpoint), flush=True)
+print(json.dumps({"url": endpoint}), flush=True)
 for line in sys.stdin:
     print(json.dumps(answer(json.loads(line))), flush=True)

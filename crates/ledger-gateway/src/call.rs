@@ -20,21 +20,21 @@ use ledger_api::http::read_body_within;
 use ledger_api::problem::ProblemKind;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
-use ledger_ingest::decode::to_native_json;
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
+use crate::append::{NativeEvent, native, record, reserve};
 use crate::forward::{AppAnswer, Forwarded};
 use crate::gateway::{Answer, GatewayState, HookPlace, Mode, Outcome};
 use crate::hook::{Hook, Lifecycle, Phase};
-use crate::journal::{AppendError, Journal, Reservation, now};
+use crate::journal::{Reservation, now};
 use crate::limits::{ALWAYS_READ_BYTES, EVENT_MAX_BYTES, HOOK_MAX_BYTES, LOOKUP_RESTS, LOOKUP_TIMEOUT};
+use crate::links;
 use crate::links::{KnownInstallation, KnownInstallations};
 use crate::record::{ForgeCall, Stamp, installation_ari};
 use crate::refusal::Refusal;
 use crate::verify::{self, ForgeToken, SignedRequest, Token, UsedId};
-use crate::{links, metric};
 
 /// A call, read to its end.
 struct Call<'g> {
@@ -48,7 +48,7 @@ struct Call<'g> {
 
 /// What a call that was verified comes to.
 struct Plan {
-    events: Vec<Event>,
+    events: Vec<NativeEvent>,
     when: When,
     /// The installation whose traffic it is.
     seen: Option<ForgeToken>,
@@ -58,8 +58,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(events: Vec<Event>, when: When) -> Self {
-        Self { events, when, seen: None, ended: None, used: None }
+    fn new(events: &[Event], when: When) -> Self {
+        Self { events: native(events), when, seen: None, ended: None, used: None }
     }
 }
 
@@ -146,13 +146,13 @@ impl Call<'_> {
                     let token = verify::app_token(&token)?;
                     let actor = token.actor.as_deref();
                     let event = self.stamp.of_connect(lifecycle, &token.client, &self.body, actor)?;
-                    Ok(Plan::new(vec![event], When::Agreed))
+                    Ok(Plan::new(&[event], When::Agreed))
                 }
             },
             (Hook::Migration(phase), Token::Connect(token)) => {
                 let token = verify::app_token(&token)?;
                 let event = self.step(phase, &token.client, token.actor.as_deref())?;
-                Ok(Plan::new(event.into_iter().collect(), When::Agreed))
+                Ok(Plan::new(event.as_slice(), When::Agreed))
             }
             (Hook::Migration(phase), Token::Forge(token)) => {
                 let (token, used) = self.forge_token(&token, true).await?;
@@ -163,7 +163,7 @@ impl Call<'_> {
                 let when = if phase == Phase::Rollback { When::Answered } else { When::Agreed };
                 let mut events = self.sight(&token)?;
                 events.extend(step);
-                Ok(Plan { seen: Some(token), used, ..Plan::new(events, when) })
+                Ok(Plan { seen: Some(token), used, ..Plan::new(&events, when) })
             }
             (Hook::Forge, Token::Forge(token)) => self.of_forge(&token).await,
             (Hook::Seen, Token::Forge(token)) => {
@@ -171,11 +171,11 @@ impl Call<'_> {
                 if token.is_of_uninstall() {
                     // Its event may have come already.
                     let is_gone = self.shared.sightings.is_gone(&self.installation(&token));
-                    let none = || Ok(Plan::new(Vec::new(), When::Before));
+                    let none = || Ok(Plan::new(&[], When::Before));
                     return if is_gone { none() } else { self.of_uninstall(&token, used) };
                 }
                 let events = self.sight(&token)?;
-                Ok(Plan { seen: Some(token), used, ..Plan::new(events, When::Before) })
+                Ok(Plan { seen: Some(token), used, ..Plan::new(&events, When::Before) })
             }
             (Hook::Connect(_), Token::Forge(_)) | (Hook::Forge | Hook::Seen, Token::Connect(_)) => {
                 Err(Refusal::NoToken)
@@ -185,7 +185,7 @@ impl Call<'_> {
 
     /// What is longer than a message may be would wait in the journal for ever.
     fn check_length(&self, mut plan: Plan) -> Result<Plan, Refusal> {
-        if plan.events.iter().all(|event| to_native_json(event).len() <= EVENT_MAX_BYTES) {
+        if plan.events.iter().all(|event| event.text.len() <= EVENT_MAX_BYTES) {
             return Ok(plan);
         }
         let refusal = self.let_go(plan.used.take(), Refusal::BadBody);
@@ -212,7 +212,7 @@ impl Call<'_> {
         let token = self.shared.install_keys.verify(token, request).await?;
         self.check_identity(&token.client)?;
         let event = self.stamp.of_connect(lifecycle, &token.client, &self.body, token.actor.as_deref())?;
-        Ok(Plan::new(vec![event], When::Before))
+        Ok(Plan::new(&[event], When::Before))
     }
 
     /// Whose install it is, of which app and at which site, whether or not the ledger can read the rest.
@@ -242,13 +242,13 @@ impl Call<'_> {
         if kind == ForgeCall::Installed && !events.iter().any(|event| event.type_name() == "installed") {
             events.insert(0, self.stamp.of_installed(&token).ok_or(Refusal::Busy)?);
         }
-        Ok(Plan { seen: Some(token), used, ..Plan::new(events, When::Before) })
+        Ok(Plan { seen: Some(token), used, ..Plan::new(&events, When::Before) })
     }
 
     fn of_uninstall(&self, token: &ForgeToken, used: Option<UsedId>) -> Result<Plan, Refusal> {
         let event = self.stamp.of_uninstalled(token).ok_or(Refusal::Busy)?;
         let ended = Some(self.installation(token));
-        Ok(Plan { ended, used, ..Plan::new(vec![event], When::Before) })
+        Ok(Plan { ended, used, ..Plan::new(&[event], When::Before) })
     }
 
     async fn forge_token(&self, token: &str, once: bool) -> Result<(ForgeToken, Option<UsedId>), Refusal> {
@@ -357,7 +357,7 @@ impl Call<'_> {
 
     /// Records the events of a plan. What is not recorded is as if it had not been seen.
     async fn record(&self, plan: Plan, room: Option<Vec<Reservation>>) -> Result<(), Refusal> {
-        match record(self.shared, &plan.events, room.unwrap_or_default()).await {
+        match record(self.shared, &plan.events, room).await {
             Ok(()) => {
                 if let Some(installation) = plan.ended {
                     self.shared.sightings.end(&installation);
@@ -379,7 +379,7 @@ impl Call<'_> {
         if let Some(used) = plan.used {
             used.give_back();
         }
-        let is_news = |event: &Event| matches!(event.type_name(), "installed" | "subscription-observed");
+        let is_news = |event: &NativeEvent| matches!(event.type_name, "installed" | "subscription-observed");
         if let Some(token) = plan.seen.filter(|_| plan.events.iter().any(is_news)) {
             self.shared.sightings.forget(&self.installation(&token));
         }
@@ -399,9 +399,9 @@ impl Call<'_> {
             let found = look_up(&shared, &known, &app, &id).await;
             let Some(found) = found else { return shared.sightings.set_link(&installation, false, false) };
             let stamp = Stamp { time, realm, app: &app, record_actor: true };
-            let events = links::events(stamp, &token.client, &found);
+            let events = native(&links::events(stamp, &token.client, &found));
             let is_linked = found.iter().any(|old| old.client != token.client);
-            let is_recorded = record(&shared, &events, Vec::new()).await.is_ok();
+            let is_recorded = record(&shared, &events, None).await.is_ok();
             shared.sightings.set_link(&installation, is_linked && is_recorded, is_recorded);
         };
         tokio::spawn(asking.in_current_span());
@@ -430,35 +430,6 @@ async fn look_up(
         tokio::time::sleep(rest).await;
     }
     None
-}
-
-/// Room in the journal for each event.
-fn reserve(journal: &Journal, events: &[Event]) -> Result<Vec<Reservation>, Refusal> {
-    let reserve = |event| journal.reserve(to_native_json(event).len());
-    events.iter().map(reserve).collect::<Result<_, _>>().map_err(|error| refusal_of(&error))
-}
-
-/// Records events in this order, in the room that is reserved for each; all of them are on disk when it returns.
-async fn record(shared: &GatewayState, events: &[Event], room: Vec<Reservation>) -> Result<(), Refusal> {
-    let (mut pending, journal) = (Vec::with_capacity(events.len()), &shared.journal);
-    // All of them or none.
-    let room = if room.is_empty() { reserve(journal, events)? } else { room };
-    for (event, room) in events.iter().zip(&room) {
-        let queued = journal.enqueue_reserved(&to_native_json(event), now(), room).await;
-        pending.push(queued.map_err(|error| refusal_of(&error))?);
-    }
-    for (event, pending) in events.iter().zip(pending) {
-        pending.wait().await.map_err(|error| refusal_of(&error))?;
-        metric::recorded(event.type_name());
-    }
-    Ok(())
-}
-
-fn refusal_of(error: &AppendError) -> Refusal {
-    match error {
-        AppendError::Full { .. } => Refusal::JournalFull,
-        AppendError::Broken { .. } => Refusal::JournalBroken,
-    }
 }
 
 /// Whether the host of a site is one of these.

@@ -11,7 +11,7 @@
 //! - [`options`]: what its owner decides.
 //! - [`Gateway`]: its routes; `call` is the path of one call: start there.
 //! - `verify`: who sent a call.
-//! - `record`: the events of a call; `sightings`: which Forge installations were seen.
+//! - `record`: the events of a call, `append`: their way into the journal; `sightings`: which Forge installations were seen.
 //! - `links`: from Connect to Forge.
 //! - `forward`: the app behind the gateway.
 //! - [`Refusal`]: every code that stands in place of an answer.
@@ -23,6 +23,7 @@
 //! - What is answered 2xx is on disk, or nothing of it was to be recorded, or the log raised an alarm.
 //! - No secret of a call (`sharedSecret`, tokens, `x-forge-oauth-…`) is kept or logged; the app alone gets them.
 
+mod append;
 mod call;
 mod forward;
 mod gateway;

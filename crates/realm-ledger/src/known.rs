@@ -9,12 +9,11 @@ use ledger_core::realm::Realm;
 use ledger_gateway::{KnownInstallation, KnownInstallations, LookupFailed};
 use ledger_record::json;
 use ledger_record::key::NameKind;
-use ledger_store::Phase;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::ask_error::AskError;
-use crate::backend::{Completeness, FIRST_PAGE, Remote, ServerCredentials};
+use crate::backend::{Completeness, FIRST_PAGE, Remote, ServerCredentials, lacks};
 use crate::command::now;
 
 /// The ledger of this process.
@@ -41,9 +40,6 @@ struct Found {
 impl Found {
     /// Whether every shard that could have more was read to its end, and is fed.
     fn is_whole(&self) -> bool {
-        let lacks = |shard: &FreshnessJson| {
-            shard.halted.is_some() || shard.stale || shard.phase == Phase::CatchingUp.as_str()
-        };
         self.refused.is_empty() && !self.freshness.is_empty() && !self.freshness.iter().any(lacks)
     }
 }
@@ -161,7 +157,7 @@ mod tests {
     use ledger_ingest::placing::Placement;
     use ledger_ingest::text::Lines;
     use ledger_record::proof::line::LedgerSecret;
-    use ledger_store::{Catalog, DataDir, Served, ShardStatus, StoreOptions};
+    use ledger_store::{Catalog, DataDir, Phase, Served, ShardStatus, StoreOptions};
 
     use super::*;
 

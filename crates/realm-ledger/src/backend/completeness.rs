@@ -50,6 +50,11 @@ impl Lack {
     }
 }
 
+/// Whether an answer lacks something of a shard.
+pub(crate) fn lacks(shard: &FreshnessJson) -> bool {
+    Lack::from_freshness(shard).is_some()
+}
+
 /// Whether the data of the shard do not read. One that halted for another reason, and has nothing yet, does.
 fn is_of_data(code: &str) -> bool {
     matches!(StopCode::parse(code), Some(StopCode::ShardDamaged | StopCode::ShardGone))

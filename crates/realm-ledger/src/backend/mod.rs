@@ -15,7 +15,7 @@ use ledger_api::query::{Page, Query, Question, Scope};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use completeness::Completeness;
+pub(crate) use completeness::{Completeness, lacks};
 pub(crate) use follow::Followed;
 pub(crate) use local::Local;
 pub(crate) use remote::{Remote, ServerCredentials};

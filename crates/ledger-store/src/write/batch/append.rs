@@ -204,7 +204,7 @@ impl Batch<'_> {
             let database = &self.shard.open.database;
             let (cache, histories) = (&mut self.shard.tenants, &mut self.shard.histories);
             let row = &self.tenants.load(client, cache, histories, database)?.row;
-            let (seq, suspects) = (row.seq, row.first_ids.suspects(event));
+            let (seq, suspects) = (row.seq, row.first_ids.suspects(event).collect::<Vec<u64>>());
             for suspect in suspects {
                 let original = self.original(client, stream, suspect)?;
                 if is_same_id(&original.logged.event, event) {
