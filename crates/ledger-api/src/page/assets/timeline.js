@@ -262,7 +262,18 @@ export class Timeline {
 		event.preventDefault();
 		if (run) run();
 		else if (shiftKey && Math.abs(move[1]) === 1) this.pan(move[1] * 0.2);
-		else this.walk(...move);
+		else {
+			this.drawNow();
+			this.walk(...move);
+		}
+	}
+
+	// Keys that come faster than frames walk in the range that was asked for, not in the one that is still seen.
+	drawNow() {
+		while (this.frame !== undefined) {
+			cancelAnimationFrame(this.frame);
+			this.draw();
+		}
 	}
 
 	walk(down, along) {
