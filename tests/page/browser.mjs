@@ -40,10 +40,14 @@ export async function view(page, hash) {
   await settled(page);
 }
 
+// Until the view is there with all that it asked for, and what is drawn frame by frame is drawn.
 export async function settled(page) {
-  await page.waitForFunction(() => document.querySelector("main h1, main .note") && !document.querySelector("main[aria-busy]"));
+  const isThere = () => page.waitForFunction(() => document.querySelector("main h1, main .note")
+    && [...document.querySelectorAll("[aria-busy]")].every((busy) => !busy.checkVisibility()));
+  await isThere();
   await page.waitForLoadState("networkidle");
-  await page.waitForTimeout(150);
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  await isThere();
 }
 
 // Rules of axe that the view breaks.

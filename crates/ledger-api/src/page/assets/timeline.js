@@ -18,7 +18,7 @@ export class Timeline {
 		this.nowLines = s("g", { "aria-hidden": "true" });
 		const about = (event) => this.tell(event.target.closest("a"));
 		this.svg = s("svg", {
-			role: "group", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time.",
+			role: "group", "aria-busy": "true", label: "Timeline. Arrow keys walk along the records and bars, Enter opens one, plus and minus zoom, Shift with arrows moves in time.",
 			keydown: (event) => this.key(event), focusin: about, pointerover: about, click: (event) => this.click(event), pointerdown: (event) => this.drag(event),
 		}, hatches(), this.grid, this.nowLines);
 		this.svg.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -78,8 +78,10 @@ export class Timeline {
 		return Math.max(-10, Math.min(this.width + 10, ((ms - from) / (to - from)) * this.width));
 	}
 
+	// What is drawn is not yet what it should be: that is told to who reads it, be it a person or a program.
 	schedule() {
 		this.left = this.lanes.length;
+		this.svg.setAttribute("aria-busy", "true");
 		this.request();
 	}
 
@@ -107,6 +109,7 @@ export class Timeline {
 			const at = this.next = ((this.next ?? -1) + 1) % lanes.length;
 			this.lane(groups[at], lanes[at], tops[at]);
 		}
+		if (!this.left) svg.removeAttribute("aria-busy");
 		if (isOld) return;
 		// One stop for Tab, where the reader was.
 		const all = this.rows.flat(), found = all.find((link) => link.dataset.key === (focused ?? this.lastKey)) ?? all[0];
