@@ -23,6 +23,15 @@ pub struct DecodedMessage {
     pub decoded: Result<Decoded, Rejection>,
 }
 
+/// About what messages take in memory until they are records.
+pub(crate) const fn memory_of(messages: usize, bytes: usize) -> usize {
+    /// An event, its record, its leaf and their keys, beside what the message says.
+    const MESSAGE_BYTES: usize = 1024;
+    /// What it says is decoded, encoded, and put into a write.
+    const COPIES: usize = 4;
+    messages * MESSAGE_BYTES + bytes * COPIES
+}
+
 /// Where messages come from.
 #[derive(Debug, Clone)]
 pub struct SourcePartition {

@@ -43,7 +43,7 @@ const SOURCE: &str = "journal";
 const SOURCE_IN_SHARDS: &str = "import:journal";
 
 /// Lines between two looks at how far it is, while it catches up.
-const LINES_AT_ONCE: u64 = 5_000;
+const LINES_AT_ONCE: u64 = 50_000;
 
 /// How long the thread waits for a line before it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(200);

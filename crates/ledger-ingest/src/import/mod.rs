@@ -44,7 +44,7 @@ use ledger_record::rows::SourcePosition;
 use ledger_store::{DataDir, FutureLimit, Partitioner, Shard, ShardId, SourceIdentity, find_torn};
 use sha2::{Digest, Sha256};
 
-use crate::apply::{ApplyCounts, DecodedMessage, SourcePartition, apply};
+use crate::apply::{ApplyCounts, DecodedMessage, SourcePartition, apply, memory_of};
 use crate::decode::{self, Decoded, Message, Stamp};
 use crate::metric;
 use crate::placing::Placement;
@@ -56,12 +56,8 @@ pub use error::ImportError;
 pub use growing::{GrowingImport, journal_event};
 use refusals::{JUDGED_LINES, Judge};
 
-/// Most lines between two writes.
-const LINES_AT_ONCE: usize = 5_000;
-
-/// Most bytes of lines between two writes, but for the last line. A line that goes to several shards counts
-/// for each.
-const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+/// Most lines between two writes: a tenant's row is written once in each.
+const LINES_AT_ONCE: usize = 50_000;
 
 /// Most bytes of lines before the first write, which waits for [`JUDGED_LINES`]; up to there what they contradict is
 /// judged too.
@@ -291,13 +287,19 @@ impl<'a> Importing<'a> {
         }
         self.compare(number)?;
         self.pending += 1;
-        let (lines, bytes) =
-            if self.judge.is_done() { (LINES_AT_ONCE, BYTES_AT_ONCE) } else { (JUDGED_LINES, JUDGED_BYTES) };
-        let is_enough = self.pending >= lines || self.pending_bytes >= bytes;
-        if is_enough && number >= self.furthest {
+        if self.is_enough() && number >= self.furthest {
             self.write()?;
         }
         Ok(None)
+    }
+
+    /// Whether as much waits as goes into one write. A line that goes to several shards counts for each.
+    fn is_enough(&self) -> bool {
+        if !self.judge.is_done() {
+            return self.pending >= JUDGED_LINES || self.pending_bytes >= JUDGED_BYTES;
+        }
+        let memory = memory_of(self.pending, self.pending_bytes);
+        self.pending >= LINES_AT_ONCE || memory >= self.data.memory().large_batch()
     }
 
     /// The beginning must be what was imported before, for every shard.

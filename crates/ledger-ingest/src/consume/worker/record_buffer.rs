@@ -10,7 +10,7 @@ use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Refused, Rejection};
 
-use crate::apply::DecodedMessage;
+use crate::apply::{DecodedMessage, memory_of};
 use crate::decode::{Header, Message, decode};
 use crate::quarantine;
 
@@ -55,11 +55,7 @@ impl RecordBuffer {
 
     /// About what the messages take in memory, here or as records on their way into the store.
     pub(super) fn bytes(&self) -> usize {
-        /// An event, its record, its leaf and their keys, beside what the message says.
-        const MESSAGE_BYTES: usize = 1024;
-        /// What it says is decoded, encoded, and put into a write.
-        const COPIES: usize = 4;
-        self.taken.len() * MESSAGE_BYTES + self.kept.bytes.len() * COPIES
+        memory_of(self.taken.len(), self.kept.bytes.len())
     }
 
     /// Decodes a message and keeps what it may be refused with.
