@@ -13,7 +13,7 @@ use std::time::Duration;
 use ledger_record::token::without_tokens;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -97,7 +97,9 @@ pub(crate) fn start_logs(
     } else {
         lines.with_ansi(colours).with_target(verbosity > 0).boxed()
     };
-    let filter = filter.and(filter_fn(has_no_token));
+    // Without the hint nobody knows that no line of a finer level is wanted, and librdkafka's wrapper makes one for each
+    // message.
+    let filter = filter.and(filter_fn(has_no_token).with_max_level_hint(LevelFilter::TRACE));
     let layers = tracing_subscriber::registry().with(lines.with_filter(filter)).with(access_events::layer());
     layers.try_init().map_err(|error| Failure::caused("logging cannot begin", error))
 }
