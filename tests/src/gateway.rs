@@ -34,8 +34,8 @@ pub struct Script {
     stdin: Mutex<ChildStdin>,
     lines: Mutex<Receiver<Value>>,
     pub url: String,
-    /// Where it was compiled to.
-    compiled: Option<TempDir>,
+    /// Where it has its temporary files, and what was compiled.
+    _directory: TempDir,
 }
 
 impl Script {
@@ -45,50 +45,47 @@ impl Script {
         let mut command = Command::new("node");
         command.arg(folder().join(name)).args(args);
         command.env("GATEWAY_MODULES", modules);
-        Self::start(command)
+        Self::start(command, scratch::directory())
     }
 
     /// The app for Spring Boot, compiled by the compiler among its jars: the tests have no JDK.
     pub fn spring(args: &[&str]) -> Self {
-        let (compiled, jars) = (scratch::directory(), fetched("spring", POM));
+        let (directory, jars) = (scratch::directory(), fetched("spring", POM));
+        let compiled = directory.path();
         let all: Vec<PathBuf> =
             fs::read_dir(&jars).expect("the jars").map(|jar| jar.expect("a jar").path()).collect();
         let class_path =
-            std::env::join_paths(all.iter().chain([&compiled.path().to_owned()])).expect("a class path");
+            std::env::join_paths(all.iter().chain([&compiled.to_owned()])).expect("a class path");
         let java = |main: &str| {
             let mut java = Command::new("java");
-            java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+            java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
+            java.arg(format!("-Djava.io.tmpdir={}", compiled.display()));
             // Its Spring Data is older than Java 17.
             java.args(["--add-opens=java.base/java.util=ALL-UNNAMED", "-cp"]).arg(&class_path).arg(main);
             java
         };
         let mut compile = java("org.eclipse.jdt.internal.compiler.batch.Main");
-        compile
-            .args(["-17", "-nowarn", "-parameters", "-cp"])
-            .arg(&class_path)
-            .arg("-d")
-            .arg(compiled.path());
+        compile.args(["-17", "-nowarn", "-parameters", "-cp"]).arg(&class_path).arg("-d").arg(compiled);
         let output = compile.arg(folder().join("spring/App.java")).output().expect("start java");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut app = java("app.App");
         app.args(args);
-        let mut script = Self::start(app);
-        script.compiled = Some(compiled);
-        script
+        Self::start(app, directory)
     }
 
     /// A script for Python.
     pub fn python(name: &str) -> Self {
-        Self::start(python::gateway_script(name))
+        Self::start(python::gateway_script(name), scratch::directory())
     }
 
     /// A script of `tests/verifier` that says where it is to be reached, for Python.
     pub fn verifier(name: &str) -> Self {
-        Self::start(python::script(name))
+        Self::start(python::script(name), scratch::directory())
     }
 
-    fn start(mut command: Command) -> Self {
+    fn start(mut command: Command, directory: TempDir) -> Self {
         forget_settings(&mut command);
+        command.env("TMPDIR", directory.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start a script");
         let stdin = Mutex::new(child.stdin.take().expect("a pipe"));
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -102,7 +99,8 @@ impl Script {
                 }
             }
         });
-        let mut script = Self { child, stdin, lines: Mutex::new(lines), url: String::new(), compiled: None };
+        let mut script =
+            Self { child, stdin, lines: Mutex::new(lines), url: String::new(), _directory: directory };
         let first: Value = script.next_line();
         first["url"].as_str().expect("the address of a script").clone_into(&mut script.url);
         script

@@ -123,6 +123,8 @@ impl Broker {
         let mut process = Process::start("java", |java| {
             // Little memory, and the quick compiler only: a broker that lives for seconds never pays the other.
             java.args(["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+                .arg("-XX:-UsePerfData")
+                .arg(format!("-Djava.io.tmpdir={}", self.directory.path().display()))
                 .arg(format!("-Dlog4j2.configurationFile={}", self.file("log4j2.properties").display()))
                 .args(["-cp", &self.class_path, "kafka.Kafka"])
                 .arg(self.file("server.properties"))
