@@ -4,6 +4,7 @@
 //! The gateway runs in this process, on a journal of its own; what is recorded is read from the journal's files.
 
 mod apps;
+mod keys;
 mod paced;
 mod refusals;
 mod robust;
@@ -35,9 +36,9 @@ const SECRET: &str = "shared-with-nobody-else-and-of-256-bits";
 
 /// A gateway, and who signs for Atlassian.
 struct World {
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
     journal: PathBuf,
-    _runtime: Runtime,
+    runtime: Runtime,
     url: String,
     connect: Script,
     forge: Script,
@@ -82,7 +83,25 @@ impl World {
         options: impl FnOnce(&Script, &Script) -> GatewayOptions,
         known: Option<Arc<dyn KnownInstallations>>,
     ) -> Self {
-        let scratch = scratch::directory();
+        Self::open(scratch::directory(), journal, connect, forge, options, known)
+    }
+
+    /// Another process goes on with its directory, for copies.
+    fn restarted(self) -> Self {
+        let Self { scratch, runtime, connect, forge, .. } = self;
+        drop(runtime);
+        let options = |connect: &Script, forge: &Script| app_options(connect, forge, None);
+        Self::open(scratch, &JournalOptions::default(), connect, forge, options, None)
+    }
+
+    fn open(
+        scratch: tempfile::TempDir,
+        journal: &JournalOptions,
+        connect: Script,
+        forge: Script,
+        options: impl FnOnce(&Script, &Script) -> GatewayOptions,
+        known: Option<Arc<dyn KnownInstallations>>,
+    ) -> Self {
         let dir = scratch.path().join("journal");
         let options = options(&connect, &forge);
         let copy_token = new_token([9; 32]);
@@ -105,7 +124,7 @@ impl World {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(ledger_gateway::serve(listener, gateway, std::future::pending()));
-        Self { _scratch: scratch, journal: dir, _runtime: runtime, url, connect, forge, copy_token }
+        Self { scratch, journal: dir, runtime, url, connect, forge, copy_token }
     }
 
     fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -143,7 +162,7 @@ impl World {
     }
 
     fn recorded_types(&self) -> Vec<String> {
-        self.recorded().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+        self.recorded().iter().map(|event| event["type"].as_str().unwrap_or("refused").to_owned()).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A ledger without Kafka: its journal is its source, and it is the same ledger.
 
+mod importing;
 mod moving_on;
 mod publishing;
 mod restored;

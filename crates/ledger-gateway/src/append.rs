@@ -49,6 +49,7 @@ pub(crate) async fn record(
 
 fn refusal_of(error: &AppendError) -> Refusal {
     match error {
+        AppendError::TooLong => Refusal::BadBody,
         AppendError::Full { .. } => Refusal::JournalFull,
         AppendError::Broken { .. } => Refusal::JournalBroken,
     }

@@ -20,6 +20,7 @@ use ledger_api::http::read_body_within;
 use ledger_api::problem::ProblemKind;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
+use ledger_record::rejection::{Reason, Rejection};
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
@@ -32,7 +33,7 @@ use crate::journal::{Reservation, now};
 use crate::limits::{ALWAYS_READ_BYTES, EVENT_MAX_BYTES, HOOK_MAX_BYTES, LOOKUP_RESTS, LOOKUP_TIMEOUT};
 use crate::links;
 use crate::links::{KnownInstallation, KnownInstallations};
-use crate::record::{ForgeCall, Stamp, installation_ari};
+use crate::record::{ForgeCall, NoEvent, Stamp, installation_ari};
 use crate::refusal::Refusal;
 use crate::verify::{self, ForgeToken, SignedRequest, Token, UsedId};
 
@@ -96,11 +97,13 @@ pub(crate) async fn answer(
     let planned = call.plan(token).await.and_then(|plan| call.check_length(plan));
     match planned {
         Ok(plan) => call.carry_out(plan, outcome).await,
-        Err(refusal) => match call.mode {
+        Err(NoEvent { refusal, line }) => match call.mode {
             Mode::Front(base) if call.goes_on_in_spite_of(refusal) => {
                 call.alarm(refusal);
                 outcome.code = Some(refusal.code());
-                call.forward(base, outcome).await.map(Answer::App)
+                let answer = call.forward(base, outcome).await;
+                call.quarantine(line, &answer, outcome).await;
+                answer.map(Answer::App)
             }
             _ => Err(refusal),
         },
@@ -134,10 +137,10 @@ async fn read(
 
 impl Call<'_> {
     /// Verifies the call, and makes the events of it.
-    async fn plan(&self, token: Token) -> Result<Plan, Refusal> {
+    async fn plan(&self, token: Token) -> Result<Plan, NoEvent> {
         if matches!(token, Token::Connect(_)) && self.place.app.audiences.is_empty() {
             // It is no app of Connect, so nobody can say that the token is good.
-            return Err(Refusal::WrongAudience);
+            return Err(Refusal::WrongAudience.into());
         }
         match (self.place.hook, token) {
             (Hook::Connect(lifecycle), Token::Connect(token)) => match lifecycle {
@@ -145,7 +148,8 @@ impl Call<'_> {
                 Lifecycle::Enabled | Lifecycle::Disabled => {
                     let token = verify::app_token(&token)?;
                     let actor = token.actor.as_deref();
-                    let event = self.stamp.of_connect(lifecycle, &token.client, &self.body, actor)?;
+                    let event = self.stamp.of_connect(lifecycle, &self.body, actor)?;
+                    self.check_installation(&token.client)?;
                     Ok(Plan::new(&[event], When::Agreed))
                 }
             },
@@ -158,12 +162,13 @@ impl Call<'_> {
                 let (token, used) = self.forge_token(&token, true).await?;
                 let step = match self.step(phase, &token.client, token.actor.as_deref()) {
                     Ok(step) => step,
-                    Err(refusal) => return Err(self.let_go(used, refusal)),
+                    Err(none) => return Err(self.let_go(used, none)),
                 };
                 let when = if phase == Phase::Rollback { When::Answered } else { When::Agreed };
                 let mut events = self.sight(&token)?;
                 events.extend(step);
-                Ok(Plan { seen: Some(token), used, ..Plan::new(&events, when) })
+                let seen = (!token.is_of_uninstall()).then_some(token);
+                Ok(Plan { seen, used, ..Plan::new(&events, when) })
             }
             (Hook::Forge, Token::Forge(token)) => self.of_forge(&token).await,
             (Hook::Seen, Token::Forge(token)) => {
@@ -178,30 +183,32 @@ impl Call<'_> {
                 Ok(Plan { seen: Some(token), used, ..Plan::new(&events, When::Before) })
             }
             (Hook::Connect(_), Token::Forge(_)) | (Hook::Forge | Hook::Seen, Token::Connect(_)) => {
-                Err(Refusal::NoToken)
+                Err(Refusal::NoToken.into())
             }
         }
     }
 
     /// What is longer than a message may be would wait in the journal for ever.
-    fn check_length(&self, mut plan: Plan) -> Result<Plan, Refusal> {
-        if plan.events.iter().all(|event| event.text.len() <= EVENT_MAX_BYTES) {
+    fn check_length(&self, mut plan: Plan) -> Result<Plan, NoEvent> {
+        let Some(long) = plan.events.iter().find(|event| event.text.len() > EVENT_MAX_BYTES) else {
             return Ok(plan);
-        }
-        let refusal = self.let_go(plan.used.take(), Refusal::BadBody);
+        };
+        let detail = format!("the event is longer than {EVENT_MAX_BYTES} bytes");
+        let rejection = Rejection { reason: Reason::TooLarge, path: None, detail };
+        let none = self.let_go(plan.used.take(), NoEvent::unreadable(&long.text, rejection));
         self.take_back(plan);
-        Err(refusal)
+        Err(none)
     }
 
     /// Gives the id of a token back with the refusal of its call, unless the app gets the call in spite of that.
-    fn let_go(&self, used: Option<UsedId>, refusal: Refusal) -> Refusal {
-        if !matches!(self.mode, Mode::Front(_)) || !self.goes_on_in_spite_of(refusal) {
+    fn let_go(&self, used: Option<UsedId>, none: NoEvent) -> NoEvent {
+        if !matches!(self.mode, Mode::Front(_)) || !self.goes_on_in_spite_of(none.refusal) {
             used.into_iter().for_each(UsedId::give_back);
         }
-        refusal
+        none
     }
 
-    async fn of_install(&self, lifecycle: Lifecycle, token: &str) -> Result<Plan, Refusal> {
+    async fn of_install(&self, lifecycle: Lifecycle, token: &str) -> Result<Plan, NoEvent> {
         let HookPlace { app, hook, .. } = self.place;
         let request = SignedRequest {
             method: self.parts.method.as_str(),
@@ -209,14 +216,18 @@ impl Call<'_> {
             path_at_app: app.path_of(hook),
             audiences: &app.audiences,
         };
+        // Also where the ledger cannot read the rest; and before a key is asked for, as it costs nothing.
+        let site = self.check_installation(&verify::app_token(token)?.client)?;
+        if !site.is_some_and(|site| is_site(&site, &self.shared.options.site_hosts)) {
+            return Err(Refusal::WrongSite.into());
+        }
         let token = self.shared.install_keys.verify(token, request).await?;
-        self.check_identity(&token.client)?;
-        let event = self.stamp.of_connect(lifecycle, &token.client, &self.body, token.actor.as_deref())?;
+        let event = self.stamp.of_connect(lifecycle, &self.body, token.actor.as_deref())?;
         Ok(Plan::new(&[event], When::Before))
     }
 
-    /// Whose install it is, of which app and at which site, whether or not the ledger can read the rest.
-    fn check_identity(&self, client: &ClientKey) -> Result<(), Refusal> {
+    /// The body of a lifecycle hook of Connect is about the tenant of its token and the app of its route. Answers the site.
+    fn check_installation(&self, client: &ClientKey) -> Result<Option<String>, Refusal> {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str);
         if text("clientKey") != Some(client.as_str()) {
@@ -225,15 +236,14 @@ impl Call<'_> {
         if text("key") != Some(self.place.app.app_key.as_str()) {
             return Err(Refusal::WrongApp);
         }
-        let is_of_atlassian = |site| is_site(site, &self.shared.options.site_hosts);
-        if text("baseUrl").is_some_and(is_of_atlassian) { Ok(()) } else { Err(Refusal::WrongSite) }
+        Ok(text("baseUrl").map(str::to_owned))
     }
 
-    async fn of_forge(&self, token: &str) -> Result<Plan, Refusal> {
+    async fn of_forge(&self, token: &str) -> Result<Plan, NoEvent> {
         let (token, used) = self.forge_token(token, true).await?;
-        let kind = match ForgeCall::parse(token.module.as_deref(), &self.body) {
+        let kind = match ForgeCall::parse(&token, &self.body) {
             Ok(kind) => kind,
-            Err(refusal) => return Err(self.let_go(used, refusal)),
+            Err(refusal) => return Err(self.let_go(used, refusal.into())),
         };
         if kind == ForgeCall::Uninstalled {
             return self.of_uninstall(&token, used);
@@ -245,7 +255,7 @@ impl Call<'_> {
         Ok(Plan { seen: Some(token), used, ..Plan::new(&events, When::Before) })
     }
 
-    fn of_uninstall(&self, token: &ForgeToken, used: Option<UsedId>) -> Result<Plan, Refusal> {
+    fn of_uninstall(&self, token: &ForgeToken, used: Option<UsedId>) -> Result<Plan, NoEvent> {
         let event = self.stamp.of_uninstalled(token).ok_or(Refusal::Busy)?;
         let ended = Some(self.installation(token));
         Ok(Plan { ended, used, ..Plan::new(&[event], When::Before) })
@@ -255,12 +265,15 @@ impl Call<'_> {
         self.shared.forge_keys.verify(token, self.place.app.forge_app.as_ref(), once).await
     }
 
-    fn step(&self, phase: Phase, client: &ClientKey, actor: Option<&str>) -> Result<Option<Event>, Refusal> {
+    fn step(&self, phase: Phase, client: &ClientKey, actor: Option<&str>) -> Result<Option<Event>, NoEvent> {
         self.stamp.of_migration(phase, client, &self.body, actor)
     }
 
-    /// What is new about an installation whose token came with the call.
+    /// What is new about an installation whose token came with the call, unless it is about to go.
     fn sight(&self, token: &ForgeToken) -> Result<Vec<Event>, Refusal> {
+        if token.is_of_uninstall() {
+            return Ok(Vec::new());
+        }
         let license = token.license.as_ref();
         let is_active = license.map(|license| license.is_active);
         let news = self.shared.sightings.see(
@@ -335,6 +348,23 @@ impl Call<'_> {
             Refusal::KeysUnavailable => self.place.hook.is_always_forwarded(),
             Refusal::BadBody => true,
             _ => false,
+        }
+    }
+
+    /// Puts what the ledger cannot read in quarantine, if it took place: Atlassian said so, or the app agreed.
+    async fn quarantine(
+        &self,
+        line: Option<Vec<u8>>,
+        answer: &Result<AppAnswer, Refusal>,
+        outcome: &mut Outcome,
+    ) {
+        let is_signed =
+            matches!(self.place.hook, Hook::Connect(Lifecycle::Installed | Lifecycle::Uninstalled));
+        let is_agreed = answer.as_ref().is_ok_and(|answer| answer.status.is_success());
+        let Some(text) = line.filter(|_| is_signed || is_agreed) else { return };
+        match record(self.shared, &[NativeEvent { type_name: "refused", text }], None).await {
+            Ok(()) => outcome.code = Some("quarantined"),
+            Err(refusal) => self.alarm(refusal),
         }
     }
 

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
 use crate::limits::{ANSWER_MAX_BYTES, FORWARD_CONNECT_TIMEOUT, FORWARD_IDLE, FORWARD_TIMEOUT};
 use crate::refusal::Refusal;
@@ -49,8 +50,10 @@ const OF_CONNECTION: [HeaderName; 9] = [
 ];
 
 impl Forwarder {
-    pub(crate) fn new() -> Self {
+    /// Checks apps by these authorities.
+    pub(crate) fn new(tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
+            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use ledger_api::access::{Access, AccessScope, Credentials, KeySetError, Refusal as AccessRefusal};
+use ledger_api::{CertificatesError, client_tls};
 use ledger_core::realm::Realm;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
@@ -30,8 +31,24 @@ use crate::refusal::Refusal;
 use crate::sightings::Sightings;
 use crate::verify::{ForgeKeys, InstallKeys};
 
+/// The file beside the journal that has keys of Connect installs.
+const INSTALL_KEYS: &str = "install-keys.json";
+
 /// The token of the one who sends a copy.
 const COPY_TOKEN: &str = "x-realm-ledger-token";
+
+/// A gateway cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Keys of Forge cannot be read.
+    #[error(
+        "the keys of Forge's tokens cannot be read; gateway.forge_jwks names the files or URLs that have them"
+    )]
+    Keys(#[from] KeySetError),
+    /// The authorities of apps cannot be.
+    #[error("gateway.forward_ca cannot be used")]
+    Authorities(#[from] CertificatesError),
+}
 
 /// Takes hooks. Clones are the same gateway.
 #[derive(Debug, Clone)]
@@ -116,20 +133,21 @@ impl Gateway {
         journal: Journal,
         access: Arc<Access>,
         known: Option<Arc<dyn KnownInstallations>>,
-    ) -> Result<Self, KeySetError> {
+    ) -> Result<Self, GatewayError> {
         let hosts = options.hosts.iter();
         let hosts =
             hosts.filter_map(|(host, place)| Some((host.to_ascii_lowercase(), options.place_of(place)?)));
         let is_forge = options.apps.iter().any(|app| app.forge_app.is_some());
+        let install_keys = InstallKeys::new(&options.install_keys, journal.dir().join(INSTALL_KEYS));
         let jwks = if is_forge { options.forge_jwks.as_slice() } else { &[] };
         Ok(Self(Arc::new(GatewayState {
             hosts: hosts.collect(),
             journal,
             access,
             known,
-            install_keys: InstallKeys::new(&options.install_keys),
+            install_keys,
             forge_keys: ForgeKeys::new(jwks)?,
-            forwarder: Forwarder::new(),
+            forwarder: Forwarder::new(client_tls(options.forward_ca.as_deref())?),
             sightings: Sightings::default(),
             lookups: Semaphore::new(LOOKUPS_AT_A_TIME),
             lookups_waiting: Semaphore::new(LOOKUPS_WAITING_MAX),

@@ -40,7 +40,7 @@ mod server;
 mod sightings;
 mod verify;
 
-pub use gateway::Gateway;
+pub use gateway::{Gateway, GatewayError};
 pub use hook::{Hook, Lifecycle, Phase};
 pub use links::{KnownInstallation, KnownInstallations, LookupFailed};
 pub use metric::describe;

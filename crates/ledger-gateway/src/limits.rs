@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Longest body of a hook: the longest message that the ledger takes.
 pub(crate) const HOOK_MAX_BYTES: usize = 1024 * 1024;
 
-/// Longest event of a hook: a message has its headers and the frame of its batch beside it, within 1 MiB.
-pub(crate) const EVENT_MAX_BYTES: usize = 1024 * 1024 - 64 * 1024;
+/// Longest event of a journal: a message has its headers and the frame of its batch beside it, within 1 MiB.
+pub const EVENT_MAX_BYTES: usize = 1024 * 1024 - 64 * 1024;
 
 /// Longest answer of an app.
 pub(crate) const ANSWER_MAX_BYTES: u64 = 1024 * 1024;
@@ -56,8 +56,9 @@ pub(crate) const INSTALL_KEY_MAX_BYTES: u64 = 16 * 1024;
 /// How long a key server may take.
 pub(crate) const KEY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Keys that are asked for in a minute, and at a time: whoever makes key ids up must not make us ask for each.
+/// Keys that are asked for in a minute, for calls of one issuer by its own word, and at a time: whoever makes key ids up must not make us ask for each.
 pub(crate) const KEY_REQUESTS_A_MINUTE: usize = 300;
+pub(crate) const KEY_REQUESTS_A_MINUTE_OF_ISSUER: usize = 10;
 pub(crate) const KEY_REQUESTS_AT_A_TIME: usize = 8;
 
 /// How long an id that no server knows is not asked for again, and how many of them are remembered.
@@ -89,6 +90,9 @@ pub(crate) const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// So is one that is as old: what is kept for some days must end some day, however little comes.
 pub(crate) const SEGMENT_AGE: Duration = Duration::from_hours(24);
 
+/// How often it is tried to go on with a journal that could not be written.
+pub(crate) const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Lines that wait for the writer thread; more senders wait for a place.
 pub(crate) const QUEUED_LINES: usize = 4_096;
 
@@ -100,6 +104,9 @@ pub(crate) const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest line that is read: an event has at most 1 MiB, and its line little more.
 pub(crate) const LINE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Lines that no topic takes, all together: beyond them the journal waits for someone to look at them.
+pub(crate) const UNPUBLISHED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Lines that a reader takes before it notes how far it came.
 pub(crate) const LINES_AT_ONCE: usize = 1_000;

@@ -13,14 +13,14 @@ pub fn describe() {
     describe_counter!(
         CALLS,
         "Hooks answered, by app, realm, hook, mode (`front`, `copy`, `none`) and code: `recorded`, \
-         `recorded-app-refused`, `nothing`, `app-refused`, or why it was not recorded."
+         `recorded-app-refused`, `nothing`, `app-refused`, `quarantined`, or why it was not recorded."
     );
     describe_histogram!(
         SECONDS,
         Unit::Seconds,
         "Time to answer a hook, by part: `own`, or `app` for what the app behind the gateway took."
     );
-    describe_counter!(EVENTS, "Events that the gateway recorded, by type.");
+    describe_counter!(EVENTS, "Events that the gateway recorded, by type; `refused`: for the quarantine.");
 }
 
 /// A hook was answered. All labels are of closed sets.

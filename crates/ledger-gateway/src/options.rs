@@ -1,6 +1,7 @@
 //! What the owner of a gateway decides, and what is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use axum::http::Uri;
 use ledger_core::ids::AppKey;
@@ -23,6 +24,8 @@ pub struct GatewayOptions {
     pub forge_jwks: Vec<String>,
     /// Hosts that a site may have; `*.` stands for any name before the rest.
     pub site_hosts: Vec<String>,
+    /// PEM file of the authorities that apps are checked by where calls go on over https; none: the public ones.
+    pub forward_ca: Option<PathBuf>,
     /// Whether the account that caused an event is recorded.
     pub record_actor: bool,
 }
@@ -40,6 +43,7 @@ impl Default for GatewayOptions {
             ]),
             forge_jwks: own(&["https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"]),
             site_hosts: own(&["*.atlassian.net", "*.jira.com"]),
+            forward_ca: None,
             record_actor: true,
         }
     }

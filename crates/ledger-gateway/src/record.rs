@@ -8,14 +8,17 @@ use ledger_core::ids::{AppKey, ClientKey};
 use ledger_core::realm::Realm;
 use ledger_core::time::Timestamp;
 use ledger_ingest::decode::{Decoded, Incoming, Message, decode};
+use ledger_ingest::quarantine::refused_line;
 use ledger_ingest::redact;
 use ledger_record::json::time::format_instant;
+use ledger_record::rejection::{Reason, Rejection};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::hook::{Lifecycle, Phase};
 use crate::ids::new_id;
+use crate::limits::EVENT_MAX_BYTES;
 use crate::refusal::Refusal;
 use crate::verify::{ForgeToken, License};
 
@@ -26,6 +29,28 @@ pub(crate) struct Stamp<'a> {
     pub(crate) realm: Realm,
     pub(crate) app: &'a AppKey,
     pub(crate) record_actor: bool,
+}
+
+/// Nothing of a call is an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoEvent {
+    pub(crate) refusal: Refusal,
+    /// What goes to quarantine of a call that the ledger cannot read, as a line of the journal.
+    pub(crate) line: Option<Vec<u8>>,
+}
+
+impl From<Refusal> for NoEvent {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, line: None }
+    }
+}
+
+impl NoEvent {
+    /// Of a value that the ledger cannot read.
+    pub(crate) fn unreadable(value: &[u8], rejection: Rejection) -> Self {
+        let message = Message { value: Some(value), ..Message::default() };
+        Self { refusal: Refusal::BadBody, line: Some(refused_line(&message, rejection, EVENT_MAX_BYTES)) }
+    }
 }
 
 /// What a call to the route of Forge is about.
@@ -71,9 +96,12 @@ impl Stamp<'_> {
         subject: Option<&str>,
         body: &[u8],
         actor: Option<&str>,
-    ) -> Result<Event, Refusal> {
+    ) -> Result<Event, NoEvent> {
         let id = new_id(self.time).ok_or(Refusal::Busy)?;
-        let data: &RawValue = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
+        let data: &RawValue = serde_json::from_slice(body).map_err(|_| {
+            let detail = format!("the body of {kind} is not JSON");
+            NoEvent::unreadable(body, Rejection { reason: Reason::Undecodable, path: None, detail })
+        })?;
         let envelope = HookEvent {
             specversion: "1.0",
             source: "gateway",
@@ -89,22 +117,21 @@ impl Stamp<'_> {
         let value = serde_json::to_vec(&envelope).map_err(|_| Refusal::BadBody)?;
         match decode(&Message { value: Some(&value), ..Message::default() }) {
             Ok(Decoded::Event(Incoming { event, .. })) => Ok(Event { actor: self.actor(actor), ..event }),
-            Ok(Decoded::Tick) => Err(Refusal::BadBody),
+            Ok(Decoded::Tick) => Err(Refusal::BadBody.into()),
             Err(rejection) => {
                 tracing::warn!(%rejection, "the body of a hook cannot be recorded");
-                Err(Refusal::BadBody)
+                Err(NoEvent::unreadable(&value, rejection))
             }
         }
     }
 
-    /// A lifecycle hook of Connect. It is about the app of its route, and of the tenant of its token.
+    /// A lifecycle hook of Connect, about the app and the tenant of its body.
     pub(crate) fn of_connect(
         self,
         lifecycle: Lifecycle,
-        client: &ClientKey,
         body: &[u8],
         actor: Option<&str>,
-    ) -> Result<Event, Refusal> {
+    ) -> Result<Event, NoEvent> {
         let name = match lifecycle {
             Lifecycle::Installed => "installed",
             Lifecycle::Uninstalled => "uninstalled",
@@ -122,12 +149,6 @@ impl Stamp<'_> {
                 *id = installation_ari(id);
             }
         }
-        if event.app() != Some(self.app) {
-            return Err(Refusal::WrongApp);
-        }
-        if event.client() != Some(client) {
-            return Err(Refusal::WrongIssuer);
-        }
         Ok(event)
     }
 
@@ -138,7 +159,7 @@ impl Stamp<'_> {
         client: &ClientKey,
         body: &[u8],
         actor: Option<&str>,
-    ) -> Result<Option<Event>, Refusal> {
+    ) -> Result<Option<Event>, NoEvent> {
         let name = match phase {
             Phase::Schedule => "schedule",
             Phase::Start => "start",
@@ -150,7 +171,7 @@ impl Stamp<'_> {
         let decoded = self.decoded(kind.clone(), Some(client.as_str()), body, actor);
         let decoded = match (decoded, essence_of_step(body)) {
             // Its times are not essential: a step with one that cannot be read is recorded without.
-            (Err(Refusal::BadBody), Some(essence)) => {
+            (Err(NoEvent { refusal: Refusal::BadBody, .. }), Some(essence)) => {
                 self.decoded(kind, Some(client.as_str()), &essence, actor)
             }
             (decoded, _) => decoded,
@@ -216,12 +237,12 @@ struct ForgeBody<'b>(&'b Value);
 impl ForgeCall {
     /// What a call is about. Forge names the type of an event or, in the documented shape, leaves it to be seen from its
     /// members. The module is in the token: one that says another thing than the body is right.
-    pub(crate) fn parse(module: Option<&str>, body: &[u8]) -> Result<Self, Refusal> {
-        let module = module.map(|module| module.trim_start_matches("core:"));
-        match module {
-            Some("preUninstall") => return Ok(Self::Uninstalled),
-            Some("scheduledTrigger") => return Ok(Self::Other),
-            _ => {}
+    pub(crate) fn parse(token: &ForgeToken, body: &[u8]) -> Result<Self, Refusal> {
+        if token.is_of_uninstall() {
+            return Ok(Self::Uninstalled);
+        }
+        if token.module() == Some("scheduledTrigger") {
+            return Ok(Self::Other);
         }
         let body: Value = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
         let event = body.get("payload").filter(|payload| payload.is_object()).unwrap_or(&body);
@@ -232,7 +253,7 @@ impl ForgeCall {
             Some("avi:forge:uninstalled:app") => Self::Uninstalled,
             None if event.text("id").is_some() && event.has_account() => Self::Installed,
             // Payloads of other modules have one as well.
-            None if event.text("contextToken").is_some() && module.is_none() => Self::Uninstalled,
+            None if event.text("contextToken").is_some() && token.module().is_none() => Self::Uninstalled,
             _ => Self::Other,
         })
     }
@@ -279,10 +300,8 @@ mod tests {
     #[test]
     fn a_connect_payload_becomes_its_event_and_leaves_its_secrets_behind() {
         let body = br#"{"key":"com.example.app","clientKey":"acme","sharedSecret":"s3cret","publicKey":"k","baseUrl":"https://acme.atlassian.net","eventType":"installed","installationId":"ari:cloud:ecosystem::installation/1","entitlementId":"E"}"#;
-        let client = ClientKey::new("acme").unwrap();
-        let record = |actor| {
-            with_stamp(actor, |stamp| stamp.of_connect(Lifecycle::Installed, &client, body, Some("me")))
-        };
+        let record =
+            |actor| with_stamp(actor, |stamp| stamp.of_connect(Lifecycle::Installed, body, Some("me")));
         let event = record(true).unwrap();
         let written = json(&event);
         assert_eq!(written["type"], "installed");
@@ -294,18 +313,11 @@ mod tests {
         assert_eq!(written["actor"], "me");
         assert!(!written.to_string().contains("s3cret") && !format!("{event:?}").contains("s3cret"));
         assert_eq!(record(false).unwrap().actor, None);
-        let other = ClientKey::new("other").unwrap();
-        let refused = with_stamp(true, |stamp| stamp.of_connect(Lifecycle::Installed, &other, body, None));
-        assert_eq!(refused, Err(Refusal::WrongIssuer));
-        let foreign =
-            br#"{"key":"com.example.other","clientKey":"acme","baseUrl":"https://acme.atlassian.net"}"#;
-        let refused =
-            with_stamp(true, |stamp| stamp.of_connect(Lifecycle::Installed, &client, foreign, None));
-        assert_eq!(refused, Err(Refusal::WrongApp));
         for wrong in [&b""[..], b"[]", b"{}", b"{} {}", br#"{"key":1,"clientKey":"acme"}"#] {
-            let refused =
-                with_stamp(true, |stamp| stamp.of_connect(Lifecycle::Enabled, &client, wrong, None));
-            assert_eq!(refused, Err(Refusal::BadBody), "{:?}", String::from_utf8_lossy(wrong));
+            let refused = with_stamp(true, |stamp| stamp.of_connect(Lifecycle::Enabled, wrong, None));
+            let refused = refused.unwrap_err();
+            assert!(refused.line.is_some());
+            assert_eq!(refused.refusal, Refusal::BadBody, "{:?}", String::from_utf8_lossy(wrong));
         }
     }
 
@@ -330,7 +342,14 @@ mod tests {
             assert_eq!(of(phase, r#"{"migrationId":"57500"}"#).unwrap().unwrap().type_name(), name);
         }
         assert_eq!(of(Phase::Status, ""), Ok(None));
-        assert_eq!(of(Phase::Schedule, r#"{"migrationId":1}"#), Err(Refusal::BadBody), "without a target");
+        let without_a_target = r#"{"migrationId":1,"sharedSecret":"canary"}"#;
+        let NoEvent { refusal, line } = of(Phase::Schedule, without_a_target).unwrap_err();
+        let line = String::from_utf8(line.unwrap()).unwrap();
+        assert_eq!(refusal, Refusal::BadBody);
+        assert!(
+            line.contains("data.location") && line.contains("acme") && !line.contains("canary"),
+            "{line}"
+        );
         for times in [
             r#""endTime":"""#,
             r#""startTime":1796051519000"#,
@@ -372,7 +391,9 @@ mod tests {
 
     #[test]
     fn forge_events_are_known_in_both_shapes_and_others_are_none() {
-        let of = |module, body: &str| ForgeCall::parse(module, body.as_bytes());
+        let of = |module: Option<&str>, body: &str| {
+            ForgeCall::parse(&ForgeToken { module: module.map(str::to_owned), ..token() }, body.as_bytes())
+        };
         let installed = r#"{"id":"1","context":"ari:cloud:jira::site/2","installerAccountId":"a","app":{},"eventType":"avi:forge:installed:app"}"#;
         let documented =
             r#"{"payload":{"id":"1","installerAccountId":"a","app":{},"retryContext":{"retryCount":1}}}"#;

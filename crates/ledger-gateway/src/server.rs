@@ -88,7 +88,7 @@ struct GatewayReadiness {
     journal: JournalHealth,
 }
 
-/// A journal that could not be written takes nothing before a restart: whoever watches the process is to start it anew.
+/// A journal that cannot be written takes nothing, and whoever watches the process may start it anew, on another disk.
 fn liveness(journal: &JournalHealth) -> StatusCode {
     if journal.broken.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }

@@ -274,7 +274,7 @@ pub struct Import {
     #[arg(long = "app-id", value_name = "ID=APP_KEY", value_parser = parse::app_id)]
     pub app_ids: Vec<(String, AppKey)>,
     /// Through the journal of a ledger without Kafka, which is made if it is not there; where it is, files go that way
-    #[arg(long, conflicts_with_all = ["brokers", "source", "check", "topic", "accept_refusals"])]
+    #[arg(long, conflicts_with_all = ["brokers", "source", "topic"])]
     pub local: bool,
     /// Import the file also when more than 1 % of its first 10,000 lines are refused
     #[arg(long)]

@@ -56,11 +56,7 @@ impl GatewayServer {
             Some(_) => None,
             None => Some(JournalPublisher::start(&journal, &config.kafka).map_err(no_runtime)?),
         };
-        let gateway =
-            Gateway::new(config.gateway.clone(), journal.clone(), access, known).map_err(|error| {
-                Failure::caused("the keys of Forge's tokens cannot be read", error)
-                    .hint("gateway.forge_jwks names the files or URLs that have them")
-            })?;
+        let gateway = Gateway::new(config.gateway.clone(), journal.clone(), access, known)?;
         let address = listener.local_addr().map_err(no_runtime)?;
         let runtime = ledger_gateway::runtime().map_err(no_runtime)?;
         let (close, closed) = oneshot::channel::<()>();

@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 use ledger_api::http::ReadJournal;
 use ledger_core::time::Timestamp;
 use ledger_gateway::journal::{AppendError, Journal, JournalReader, ReadLineError};
-use ledger_ingest::apply::ApplyCounts;
-use ledger_ingest::import::{GrowingImport, ImportError, ImportOptions};
+use ledger_ingest::import::{GrowingImport, ImportError, ImportOptions, ImportReport};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::publish::{Tick, TickError};
 use ledger_ingest::stopping::StoppableThread;
@@ -240,7 +239,7 @@ pub(crate) struct LocalImport<'a> {
     importing: GrowingImport<'a>,
     reader: JournalReader,
     /// What was taken before the command began.
-    before: ApplyCounts,
+    before: ImportReport,
 }
 
 impl<'a> LocalImport<'a> {
@@ -251,9 +250,9 @@ impl<'a> LocalImport<'a> {
         journal: &Journal,
     ) -> Result<Self, Failure> {
         let importing = GrowingImport::open(data, options).map_err(LocalError::from)?;
-        let mut opened = Self { importing, reader: from_start(journal)?, before: ApplyCounts::default() };
+        let mut opened = Self { importing, reader: from_start(journal)?, before: ImportReport::default() };
         opened.read_on()?;
-        opened.before = opened.importing.applied();
+        opened.before = opened.importing.report();
         Ok(opened)
     }
 
@@ -267,9 +266,15 @@ impl<'a> LocalImport<'a> {
         Ok(())
     }
 
+    /// Whether that line of a refused message is in quarantine, or was asked for, before.
+    pub(crate) fn is_refused_before(&mut self, line: &[u8]) -> Result<bool, Failure> {
+        Ok(self.importing.is_refused_before(line).map_err(LocalError::from)?)
+    }
+
     /// Seals what was recorded. Answers what became of what was appended since this was opened.
-    pub(crate) fn finish(mut self, journal: &Journal) -> Result<ApplyCounts, Failure> {
-        let (mut applied, before) = (self.importing.applied(), self.before);
+    pub(crate) fn finish(mut self, journal: &Journal) -> Result<ImportReport, Failure> {
+        let (mut report, before) = (self.importing.report(), self.before.applied);
+        let applied = &mut report.applied;
         for (now, then) in [
             (&mut applied.appended, before.appended),
             (&mut applied.late, before.late),
@@ -279,13 +284,14 @@ impl<'a> LocalImport<'a> {
         ] {
             *now -= then;
         }
+        report.copies -= self.before.copies;
         if applied.appended + applied.refused > 0 {
             let time = format_instant(now());
             let tick = format!(r#"{{"id":"tick-{time}","type":"tick","time":"{time}"}}"#);
             journal.append_blocking(tick.as_bytes(), now())?;
             self.read_on()?;
         }
-        Ok(applied)
+        Ok(report)
     }
 }
 

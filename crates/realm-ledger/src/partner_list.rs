@@ -12,6 +12,7 @@
 
 mod audit_log;
 mod events;
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
@@ -24,6 +25,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 pub(crate) use events::{ListEvents, ListForm, events};
+pub(crate) use recorded::RecordedTimes;
 
 /// Names an installation.
 pub(crate) type Key = (ClientKey, AppKey);

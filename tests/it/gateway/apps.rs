@@ -238,7 +238,10 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
     // The call of a module that runs when the app goes is no traffic, whatever route its copy takes.
     let gone = json!({ "app": { "installationId": "ari:cloud:ecosystem::installation/gone", "module": { "type": "core:preUninstall" } } });
     seen("GLOBAL", gone.clone());
-    seen("GLOBAL", gone);
+    seen("GLOBAL", gone.clone());
+    let going = with(gone, json!({ "app": { "installationId": "ari:cloud:ecosystem::installation/going" } }));
+    let commit = world.copy("migration/commit", &world.forge_token(going), &json!({ "migrationId": 1 }));
+    assert_eq!(commit.status, 204, "{commit:?}");
     let told: Vec<_> = world
         .recorded()
         .iter()
@@ -254,6 +257,7 @@ fn traffic_is_recorded_once_a_day_and_realm_and_a_licence_when_it_changes() {
         "subscription-observed INACTIVE",
         "installed GLOBAL",
         "uninstalled GLOBAL",
+        "migration-committed ",
     ];
     assert_eq!(told, expected);
 }

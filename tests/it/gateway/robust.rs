@@ -13,7 +13,7 @@ use ledger_tests::gateway::Script;
 use ledger_tests::process::Process;
 use ledger_tests::server::program;
 use ledger_tests::{scratch, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::story::{configuration, hooks_url};
 use super::{CLIENT, World, app_options, call, payload, with};
@@ -54,7 +54,7 @@ fn answer(mut stream: TcpStream, time: Duration, calls: &AtomicUsize) {
 }
 
 /// A token as only the app can check it.
-fn app_token() -> String {
+pub(super) fn app_token() -> String {
     let [header, claims] = [json!({ "alg": "HS256" }), json!({ "iss": CLIENT })]
         .map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
     format!("JWT {header}.{claims}.x")
@@ -114,13 +114,30 @@ fn body_that_the_ledger_cannot_read_lets_nobody_else_and_no_token_twice_to_the_a
         assert_eq!((answer.status, &*answer.code), (401, code));
     }
     assert_eq!(app.calls(), 0);
+    for (other, code) in
+        [(json!({ "clientKey": "another" }), "wrong-issuer"), (json!({ "key": "other" }), "wrong-app")]
+    {
+        let answer = world.hook("connect/enabled", &app_token(), &with(payload("enabled"), other));
+        assert_eq!((answer.status, &*answer.code, app.calls()), (401, code, 0));
+    }
     assert_eq!(install(json!({ "entitlementId": 5 })).status, 200);
     let token = world.forge_token(json!({}));
     let commit = || world.hook("migration/commit", &token, &json!({ "x": 1 }));
     assert_eq!(commit().status, 200, "the app may read it");
     let again = commit();
     assert_eq!((again.status, &*again.code, app.calls()), (401, "replayed", 2));
-    assert_eq!(world.recorded_types(), Vec::<String>::new());
+    // Nothing is lost without a trace: what the app took is in quarantine.
+    assert_eq!(world.recorded_types(), ["refused", "refused"]);
+    let schedule = json!({ "migrationId": 7, "location": "Moon!", "sharedSecret": "canary" });
+    assert_eq!(world.hook("migration/schedule", &app_token(), &schedule).status, 200);
+    let refused = &world.recorded()[2]["refused"];
+    assert_eq!((&refused["reason"], &refused["path"]), (&"invalid-field".into(), &"data.location".into()));
+    let kept: Value = serde_json::from_str(refused["json"].as_str().unwrap()).unwrap();
+    assert_eq!((&kept["subject"], &kept["endpointrealm"]), (&CLIENT.into(), &"EU".into()));
+    assert!(kept["data"]["migrationId"] == 7 && !refused.to_string().contains("canary"), "{refused}");
+    // A copy is told so.
+    let answer = world.copy("migration/schedule", &app_token(), &schedule);
+    assert_eq!((answer.status, &*answer.code, world.recorded().len()), (400, "bad-body", 3));
 }
 
 #[test]

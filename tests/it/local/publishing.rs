@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ledger_gateway::journal::{AppendError, Journal, JournalOptions, JournalPublisher};
+use ledger_gateway::journal::{AppendError, Journal, JournalOptions, JournalPublisher, publish_waiting};
 use ledger_ingest::kafka::KafkaOptions;
 use ledger_store::Partitioner;
 use ledger_tests::disk::SmallDisk;
 use ledger_tests::kafka::{Broker, Isolation};
+use ledger_tests::workload::Chance;
 use ledger_tests::{scratch, wait};
 use serde_json::Value;
 
@@ -88,7 +89,7 @@ fn journal_without_a_broker_says_what_waits_and_why() {
 }
 
 #[test]
-fn full_disk_breaks_the_journal_until_it_is_opened_again_and_what_was_answered_is_there() {
+fn full_disk_breaks_the_journal_until_there_is_room_and_what_was_answered_is_there() {
     let disk = SmallDisk::mount(4);
     let dir = disk.path().join("journal");
     let journal = Journal::open(&dir, &JournalOptions::default()).unwrap();
@@ -106,12 +107,58 @@ fn full_disk_breaks_the_journal_until_it_is_opened_again_and_what_was_answered_i
         .find_map(|number| append(&journal, number).err().map(|failed| (u64::from(number), failed)))
         .unwrap();
     assert!(failed.to_string().contains("No space left on device"), "{failed}");
-    disk.free();
     let failed = append(&journal, 0).unwrap_err();
-    assert!(matches!(failed, AppendError::Broken { .. }), "a disk with room again changes nothing: {failed}");
-    assert!(journal.status().broken.is_some());
-    drop(journal);
-    let journal = Journal::open(&dir, &JournalOptions::default()).unwrap();
+    assert!(matches!(failed, AppendError::Broken { .. }) && journal.status().broken.is_some(), "{failed}");
+    disk.free();
+    wait::until("the journal is open again", || journal.status().broken.is_none());
     assert_eq!(journal.status().lines, answered);
     append(&journal, 0).unwrap();
+    drop(journal);
+    let journal = Journal::open(&dir, &JournalOptions::default()).unwrap();
+    assert_eq!(journal.status().lines, answered + 1);
+    append(&journal, 0).unwrap();
+}
+
+#[test]
+fn line_that_a_topic_never_takes_is_passed_over_kept_and_told() {
+    let (cluster, scratch) = (ledger_tests::kafka::shared(), scratch::directory());
+    let topic = ledger_tests::kafka::unique_name("small");
+    cluster.create_topic(&topic, 1, &[("max.message.bytes", "20000")]);
+    let options = KafkaOptions {
+        brokers: cluster.bootstrap().to_owned(),
+        topics: vec![topic.clone()],
+        ..KafkaOptions::default()
+    };
+    let journal = Journal::open(&scratch.path().join("journal"), &JournalOptions::default()).unwrap();
+    let at = ledger_core::time::Timestamp::from_millis(1_800_000_000_000);
+    let event = |number: u32, site: usize| {
+        // It cannot be compressed much.
+        let mut random = Chance::new(u64::from(number));
+        let letter = || char::from(b'a' + u8::try_from(random.below(26)).unwrap());
+        let site: String = std::iter::repeat_with(letter).take(site).collect();
+        let text = format!(
+            r#"{{"id":"{number}","type":"installed","time":"2026-03-01T10:00:00Z","clientKey":"c","appKey":"a","siteUrl":"https://{site}"}}"#
+        );
+        (text.into_bytes(), at)
+    };
+    let long = journal.append_all([event(0, 1_000_000)].into_iter());
+    assert_eq!(long, Err(AppendError::TooLong), "the bound is that of every door");
+    let events = (1..6).map(|number| event(number, if number == 3 { 200_000 } else { 10 }));
+    journal.append_all(events).unwrap();
+    let published = publish_waiting(&journal, &options, false, |_| ()).unwrap();
+    assert_eq!((published.lines, published.passed_over, journal.status().waiting_events), (4, 1, 0));
+    let kept = std::fs::read_to_string(scratch.path().join("journal/unpublished.ndjson")).unwrap();
+    assert!(kept.lines().count() == 1 && kept.contains(r#""id":"3""#));
+    let values = cluster.read_all(&topic, Isolation::ReadCommitted).into_iter();
+    let values: Vec<Value> =
+        values.map(|message| serde_json::from_slice(message.value.as_deref().unwrap()).unwrap()).collect();
+    let order = values.iter().map(|value| value["id"].as_str().unwrap_or("refused"));
+    let mut order: Vec<_> = order.collect();
+    let refused = &values[order.iter().position(|id| *id == "refused").unwrap()]["refused"];
+    assert_eq!((&refused["reason"], &refused["json"]), (&"too-large".into(), &Value::Null), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("line 3 of the journal"), "{refused}");
+    // What went with it the first time may be there twice.
+    order.dedup();
+    assert!(order.ends_with(&["1", "2", "refused", "4", "5"]), "{order:?}");
+    assert_eq!(publish_waiting(&journal, &options, false, |_| ()).unwrap().lines, 0);
 }

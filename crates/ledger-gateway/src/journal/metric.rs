@@ -10,6 +10,7 @@ const COMMIT_SECONDS: &str = "realm_ledger_journal_commit_seconds";
 const WAITING_EVENTS: &str = "realm_ledger_journal_waiting_events";
 const WAITING_BYTES: &str = "realm_ledger_journal_waiting_bytes";
 const MAX_BYTES: &str = "realm_ledger_journal_max_bytes";
+const PASSED_OVER: &str = "realm_ledger_journal_passed_over_total";
 const BROKEN: &str = "realm_ledger_journal_broken";
 
 /// Describes each metric to the exporter; once, at start.
@@ -27,7 +28,11 @@ pub fn describe() {
     );
     describe_gauge!(WAITING_BYTES, Unit::Bytes, "Their bytes: at gateway.journal_max nothing more is taken.");
     describe_gauge!(MAX_BYTES, Unit::Bytes, "gateway.journal_max.");
-    describe_gauge!(BROKEN, "1 when the journal could not be written: nothing is taken before a restart.");
+    describe_counter!(
+        PASSED_OVER,
+        "Events that the topic can never take, and that are in unpublished.ndjson beside the journal instead."
+    );
+    describe_gauge!(BROKEN, "1 when the journal could not be written: nothing is taken until it can be.");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges; beyond 2^53 they may be off by one")]
@@ -43,6 +48,10 @@ pub(super) fn opened(max_bytes: u64) {
 
 pub(super) fn broken(is_broken: bool) {
     gauge!(BROKEN).set(if is_broken { 1.0 } else { 0.0 });
+}
+
+pub(super) fn passed_over() {
+    counter!(PASSED_OVER).increment(1);
 }
 
 pub(super) fn committed(lines: usize, took: Duration) {

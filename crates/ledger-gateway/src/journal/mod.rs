@@ -18,8 +18,8 @@
 //! ```
 //!
 //! **What is answered is on disk.** [`Journal::append`] resolves after the fsync. A write or fsync that fails breaks the
-//! journal until it is opened anew: what the disk has of that write is cut off, and every further append is refused with
-//! the reason.
+//! journal: every further append is refused with the reason until what the disk has of that write could be cut off, and the
+//! segment read as it was before. That is tried every few seconds.
 //!
 //! **Opening** checks every line that is not published. Behind the last valid line nothing was answered: that torn tail is
 //! cut off. Damage in front of a valid line is none that a crash leaves: the journal does not open.
@@ -54,6 +54,7 @@ use ledger_store::lock_file;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
+pub use crate::limits::EVENT_MAX_BYTES;
 use crate::limits::{QUEUED_BYTES, QUEUED_LINES, SEGMENT_BYTES};
 pub use metric::describe;
 pub use publisher::{JournalPublisher, PublishJournalError, PublishedLines, publish_waiting};
@@ -131,8 +132,11 @@ pub enum AppendError {
          when their reader does, which `/readyz` tells about"
     )]
     Full { waiting_bytes: u64, max_bytes: u64 },
-    /// A write failed, and whether it is on disk is not known. Nothing is taken before the journal is opened anew.
-    #[error("the journal cannot be written: {reason}; mend the disk and start the process again")]
+    /// It could never be published.
+    #[error("the event is longer than {EVENT_MAX_BYTES} bytes, and no message with it would be taken")]
+    TooLong,
+    /// A write failed, and whether it is on disk is not known. Nothing is taken before the segment could be opened again.
+    #[error("the journal cannot be written: {reason}; mend the disk, it is tried again every few seconds")]
     Broken { reason: String },
 }
 
@@ -233,6 +237,7 @@ impl Journal {
 
     /// Keeps room for an event of so many bytes that is to come, if there is some.
     pub fn reserve(&self, native_bytes: usize) -> Result<Reservation, AppendError> {
+        check_length(native_bytes)?;
         let bytes = (native_bytes + line::HEAD_BYTES + 1) as u64;
         self.0.shared.reserve_room(bytes, bytes)?;
         Ok(Reservation { shared: Arc::clone(&self.0.shared), bytes })
@@ -240,6 +245,7 @@ impl Journal {
 
     /// Queues one without waiting for the disk. Lines have the order in which they were queued.
     pub async fn enqueue(&self, native: &[u8], recorded: Timestamp) -> Result<PendingAppend, AppendError> {
+        check_length(native.len())?;
         let text = line::write(native, recorded);
         self.0.shared.check_room(text.len() as u64)?;
         self.enqueue_line(text, recorded).await
@@ -265,6 +271,11 @@ impl Journal {
         let queued = Queued { text, answer, _room: room };
         queue.send(queued).await.map_err(|_| self.0.shared.broken())?;
         Ok(PendingAppend { written, recorded })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        self.0.shared.dir()
     }
 
     /// How it is, and how much waits.
@@ -317,6 +328,10 @@ impl PendingAppend {
             Err(_) => Err(AppendError::Broken { reason: "its thread has ended".to_owned() }),
         }
     }
+}
+
+const fn check_length(native_bytes: usize) -> Result<(), AppendError> {
+    if native_bytes > EVENT_MAX_BYTES { Err(AppendError::TooLong) } else { Ok(()) }
 }
 
 const LOCK: &str = "lock";

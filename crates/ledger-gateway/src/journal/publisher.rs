@@ -2,7 +2,9 @@
 //!
 //! At least once, and with the ids that the events have: what came twice is recorded once. Order is that of the journal
 //! within each partition, so within each tenant. What the brokers do not take holds up all that follows and is tried again
-//! for ever: nothing is left out. Meanwhile [`Journal::status`](super::Journal::status) says why and how much waits.
+//! for ever. Meanwhile [`Journal::status`](super::Journal::status) says why and how much waits. Only what they can never take,
+//! as it is too long for the topic, is passed over: it is kept in `unpublished.ndjson` beside the segments, and the topic gets
+//! its refusal, for the quarantine of its readers.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +14,11 @@ use std::time::{Duration, Instant, SystemTime};
 use ledger_ingest::kafka::{KafkaOptions, TopicFacts};
 use ledger_ingest::publish::{PublishError, Sender};
 use ledger_ingest::stopping::{StoppableThread, sleep_unless_stopped};
+use ledger_record::rejection::Rejection;
 use ledger_store::{Partitioner, with_causes};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::journal::{Destination, Journal, JournalError, JournalReader, ReadLineError};
+use crate::journal::{Destination, Journal, JournalError, JournalReader, ReadLineError, metric};
 use crate::limits::LINES_AT_ONCE;
 
 /// How long the thread waits for a line before it looks around.
@@ -50,7 +53,7 @@ pub enum PublishJournalError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// How far it was published cannot be noted.
+    /// How far it was published cannot be noted, or what is passed over cannot be kept.
     #[error("how far the journal was published cannot be noted")]
     Note(#[from] io::Error),
 }
@@ -62,6 +65,8 @@ pub struct PublishedLines {
     pub lines: u64,
     /// Messages that they made: an event of a whole app goes to every partition.
     pub messages: u64,
+    /// Lines that the topic never takes.
+    pub passed_over: u64,
     /// How client keys were placed; none: nothing had to be placed.
     pub partitioner: Option<Partitioner>,
 }
@@ -74,29 +79,30 @@ pub fn publish_waiting(
     again: bool,
     mut report: impl FnMut(u64),
 ) -> Result<PublishedLines, PublishJournalError> {
-    let line = journal.read_on().next_number();
-    let (sender, to) = connect(options, line)?;
-    let mut sender = Some(sender);
-    let (mut reader, mut published) = (journal.read_on(), PublishedLines::default());
+    let mut sending = Sending::new(journal.read_on(), options);
+    let (sender, to) = connect(options, sending.reader.next_number())?;
+    sending.sender = Some(sender);
     if !again && let Some(before) = journal.published_to().filter(|before| !before.is_same(&to)) {
         return Err(PublishJournalError::Elsewhere { before });
     }
     if again {
-        reader = journal.read_again()?;
-        if reader.next_number() > 1 {
-            return Err(PublishJournalError::Begins { first: reader.next_number() });
+        sending.reader = journal.read_again()?;
+        if sending.reader.next_number() > 1 {
+            return Err(PublishJournalError::Begins { first: sending.reader.next_number() });
         }
     }
-    reader.publishes_to(to);
+    sending.reader.publishes_to(to);
+    let mut published = PublishedLines::default();
     loop {
-        let step = step(&mut reader, options, &mut sender)?;
+        let step = sending.step()?;
         published.lines += step.lines;
         published.messages += step.messages;
-        published.partitioner = sender.as_ref().and_then(Sender::partitioner);
-        if step.lines == 0 {
+        published.passed_over += step.passed_over;
+        published.partitioner = sending.sender.as_ref().and_then(Sender::partitioner);
+        if step.lines + step.passed_over == 0 {
             return Ok(published);
         }
-        report(reader.next_number() - 1);
+        report(sending.reader.next_number() - 1);
     }
 }
 
@@ -109,45 +115,97 @@ fn connect(options: &KafkaOptions, line: u64) -> Result<(Sender, Destination), P
     Ok((sender, Destination { topic, cluster_id, topic_id }))
 }
 
-/// Sends some lines, waits until all are acknowledged, and notes that.
-fn step(
-    reader: &mut JournalReader,
-    options: &KafkaOptions,
-    connected: &mut Option<Sender>,
-) -> Result<PublishedLines, PublishJournalError> {
-    let mut sent = PublishedLines::default();
-    let first = reader.next_number();
-    let failed = |line| move |source| PublishJournalError::Send { line, source };
-    while sent.lines < LINES_AT_ONCE as u64 {
-        let line = match reader.step() {
-            Ok(Some(line)) => line,
-            Ok(None) => break,
-            // The next step meets it first, so that what comes before it is not sent again and again.
-            Err(_) if sent.lines > 0 => break,
-            Err(error) => return Err(error.into()),
-        };
-        let sender = if let Some(sender) = connected {
-            sender
-        } else {
-            let (sender, to) = connect(options, first)?;
-            reader.publishes_to(to);
-            connected.insert(sender)
-        };
-        match sender.send(&line.text) {
-            Ok(messages) => sent.messages += u64::from(messages),
-            Err(PublishError::Invalid(_)) if sent.lines > 0 => {
-                reader.put_back(&line);
-                break;
-            }
-            Err(error) => return Err(failed(line.number)(error)),
+/// A journal on its way to a topic.
+struct Sending<'a> {
+    reader: JournalReader,
+    options: &'a KafkaOptions,
+    sender: Option<Sender>,
+    /// Up to this line they go one at a time: the topic does not take one of them.
+    one_by_one_to: u64,
+}
+
+impl<'a> Sending<'a> {
+    const fn new(reader: JournalReader, options: &'a KafkaOptions) -> Self {
+        Self { reader, options, sender: None, one_by_one_to: 0 }
+    }
+
+    /// Sends some lines, waits until all are acknowledged, and notes that.
+    fn step(&mut self) -> Result<PublishedLines, PublishJournalError> {
+        let begin = self.reader.place();
+        let sent = self.send();
+        if sent.is_err() {
+            self.reader.go_back(begin);
         }
-        sent.lines += 1;
+        match sent {
+            Err(PublishJournalError::Send { source, .. })
+                if source.why_never().is_some() && self.one_by_one_to <= begin.line =>
+            {
+                self.one_by_one_to = begin.line + LINES_AT_ONCE as u64;
+                // What is under way is no answer to the next one.
+                if let Some(sender) = &mut self.sender {
+                    let _ = sender.settle();
+                }
+                self.step()
+            }
+            Err(PublishJournalError::Send { source, .. }) if let Some(why) = source.why_never() => {
+                self.pass_over(why)
+            }
+            sent => sent,
+        }
     }
-    if let Some(sender) = connected.as_mut().filter(|_| sent.lines > 0) {
-        sender.settle().map_err(failed(first))?;
-        reader.mark_published()?;
+
+    fn send(&mut self) -> Result<PublishedLines, PublishJournalError> {
+        let mut sent = PublishedLines::default();
+        let first = self.reader.next_number();
+        let at_once = if first < self.one_by_one_to { 1 } else { LINES_AT_ONCE as u64 };
+        let failed = |line| move |source| PublishJournalError::Send { line, source };
+        while sent.lines < at_once {
+            let line = match self.reader.step() {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                // The next step meets it first, so that what comes before it is not sent again and again.
+                Err(_) if sent.lines > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
+            let sender = if let Some(sender) = &mut self.sender {
+                sender
+            } else {
+                let (sender, to) = connect(self.options, first)?;
+                self.reader.publishes_to(to);
+                self.sender.insert(sender)
+            };
+            sent.messages += u64::from(sender.send_line(&line.text).map_err(failed(line.number))?);
+            sent.lines += 1;
+        }
+        if let Some(sender) = self.sender.as_mut().filter(|_| sent.lines > 0) {
+            sender.settle().map_err(failed(first))?;
+            self.reader.mark_published()?;
+        }
+        Ok(sent)
     }
-    Ok(sent)
+
+    /// Keeps the next line beside the journal, as the topic never takes it, and tells the readers of the topic so in its
+    /// place.
+    fn pass_over(&mut self, why: Rejection) -> Result<PublishedLines, PublishJournalError> {
+        let Some(line) = self.reader.step()? else { return Ok(PublishedLines::default()) };
+        let kept = self.reader.pass_over(&line)?;
+        metric::passed_over();
+        error!(
+            line = line.number,
+            %why,
+            kept = %kept.display(),
+            "the topic never takes a line of the journal: it is passed over and kept there"
+        );
+        if let Some(sender) = &mut self.sender {
+            let detail = format!("{}; line {} of the journal that was published", why.detail, line.number);
+            let told =
+                sender.send_refused(&line.text, Rejection { detail, ..why }).and_then(|()| sender.settle());
+            told.or_else(|source| if source.why_never().is_some() { Ok(()) } else { Err(source) })
+                .map_err(|source| PublishJournalError::Send { line: line.number, source })?;
+        }
+        self.reader.mark_published()?;
+        Ok(PublishedLines { passed_over: 1, ..PublishedLines::default() })
+    }
 }
 
 /// Publishes a journal until it is stopped.
@@ -177,23 +235,24 @@ impl JournalPublisher {
 }
 
 fn run(journal: &Journal, options: &KafkaOptions, stop: &AtomicBool) {
-    let (mut reader, mut sender, mut rest) = (journal.read_on(), None, FIRST_REST);
+    let (mut sending, mut rest) = (Sending::new(journal.read_on(), options), FIRST_REST);
     let mut failing_since: Option<Instant> = None;
     let mut removed: Option<Instant> = None;
     loop {
         let is_last = stop.load(Ordering::Acquire);
-        match step(&mut reader, options, &mut sender) {
+        match sending.step() {
             Ok(sent) => {
-                if let Some(since) = failing_since.take().filter(|_| sent.lines > 0) {
+                let is_any = sent.lines + sent.passed_over > 0;
+                if let Some(since) = failing_since.take().filter(|_| is_any) {
                     info!(after = ?since.elapsed(), "the journal is published again");
                 }
                 journal.set_blocked(None);
                 rest = FIRST_REST;
-                if sent.lines == 0 {
+                if !is_any {
                     if is_last {
                         return;
                     }
-                    reader.wait(LOOK);
+                    sending.reader.wait(LOOK);
                 }
             }
             Err(failed) => {
@@ -207,7 +266,7 @@ fn run(journal: &Journal, options: &KafkaOptions, stop: &AtomicBool) {
                 failing_since.get_or_insert_with(Instant::now);
                 journal.set_blocked(Some(reason));
                 // What was handed over may be there or not: it is sent again from the cursor, by a client of its own.
-                (sender, reader) = (None, journal.read_on());
+                sending = Sending::new(journal.read_on(), options);
                 if is_last {
                     return;
                 }

@@ -48,6 +48,8 @@ pub struct JournalReader {
     shared: Arc<Shared>,
     place: Place,
     file: Option<BufReader<File>>,
+    /// How often the journal was mended when that was opened.
+    mended: u64,
     /// Bytes of the lines that are read and not marked.
     unmarked: u64,
     /// Segments that were read to their end and are not marked.
@@ -56,7 +58,7 @@ pub struct JournalReader {
 
 impl JournalReader {
     pub(super) fn new(shared: Arc<Shared>, place: Place) -> Self {
-        Self { shared, place, file: None, unmarked: 0, finished: Vec::new() }
+        Self { shared, place, file: None, mended: 0, unmarked: 0, finished: Vec::new() }
     }
 
     /// The number of the line that comes next.
@@ -73,6 +75,11 @@ impl JournalReader {
     pub fn step(&mut self) -> Result<Option<JournalLine>, ReadLineError> {
         if self.place.line >= self.shared.end().line {
             return Ok(None);
+        }
+        let mended = self.shared.mended();
+        if mended != self.mended {
+            // It may have read ahead what was cut off since.
+            (self.file, self.mended) = (None, mended);
         }
         let mut text = Vec::new();
         let mut read = self.read(&mut text)?;
@@ -92,11 +99,20 @@ impl JournalReader {
         Ok(Some(JournalLine { number, text }))
     }
 
-    /// Gives back the line that was read last.
-    pub fn put_back(&mut self, line: &JournalLine) {
-        let bytes = line.text.len() as u64 + 1;
-        self.place = Place { line: line.number, offset: self.place.offset - bytes, ..self.place };
-        (self.unmarked, self.file) = (self.unmarked - bytes, None);
+    /// Where it is.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Gives back what was read since it was there, of which nothing is marked.
+    pub(super) fn go_back(&mut self, to: Place) {
+        (self.place, self.unmarked, self.file) = (to, 0, None);
+        self.finished.clear();
+    }
+
+    /// Keeps a line that was read beside the segments.
+    pub(super) fn pass_over(&self, line: &JournalLine) -> io::Result<PathBuf> {
+        segment::keep_unpublished(self.shared.dir(), &line.text)
     }
 
     /// Waits until there is a next line, or the time is over. Answers whether there is.
@@ -122,7 +138,7 @@ impl JournalReader {
 
     /// The journal takes nothing more: what is appended would not be read.
     pub fn break_journal(&self, reason: &str) {
-        self.shared.break_for(reason);
+        self.shared.break_for(reason, false);
     }
 
     /// Where what is marked as published goes to from now on.

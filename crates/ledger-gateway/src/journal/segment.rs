@@ -1,20 +1,19 @@
 //! The files of a journal. In: its directory. Out: where it ends, without a torn tail, and how much of it waits.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ledger_store::{JOURNAL_IS_SOURCE, replace_file, sync_dir};
+use ledger_store::{JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX, replace_file, sync_dir};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::journal::writer::SyncFile;
 use crate::journal::{JournalError, line};
-use crate::limits::{COMMIT_BYTES, LINE_BYTES};
+use crate::limits::{COMMIT_BYTES, LINE_BYTES, UNPUBLISHED_BYTES};
 
-const SUFFIX: &str = ".ndjson";
 const NAME_DIGITS: usize = 20;
-const PUBLISHED: &str = "published";
 
 /// Where a line is, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +85,7 @@ pub(super) struct Opened {
 }
 
 pub(super) fn path_of(dir: &Path, first: u64) -> PathBuf {
-    dir.join(format!("{first:0NAME_DIGITS$}{SUFFIX}"))
+    dir.join(format!("{first:0NAME_DIGITS$}{JOURNAL_SEGMENT_SUFFIX}"))
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> JournalError + '_ {
@@ -98,7 +97,7 @@ fn list(dir: &Path) -> Result<Vec<u64>, JournalError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed(dir))? {
         let name = entry.map_err(failed(dir))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        let number = name.to_str().and_then(|name| name.strip_suffix(JOURNAL_SEGMENT_SUFFIX));
         found.extend(number.and_then(|number| number.parse::<u64>().ok()));
     }
     found.sort_unstable();
@@ -113,16 +112,21 @@ pub(super) fn first(dir: &Path) -> Result<Place, JournalError> {
 /// Checks what is not published, cuts off a torn tail, and opens the last segment.
 pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     let published = read_published(dir)?;
-    let taken = published.as_ref().map(|published| published.place);
     let segments = list(dir)?;
-    let start = taken.unwrap_or(Place::FIRST);
+    let first = Place::start_of(segments.first().copied().unwrap_or(Place::FIRST.line));
+    let start = published.as_ref().map_or(first, |published| published.place);
+    if published.is_none() && (first != Place::FIRST || dir.join(JOURNAL_PUBLISHED).exists()) {
+        warn!(
+            journal = %dir.display(),
+            line = first.line,
+            "how far the journal was published is not known, so it is published from the first line that is there; what was \
+             sent before counts once, by its id"
+        );
+    }
     let mut end = Place::start_of(segments.first().copied().unwrap_or(start.line));
     let mut waiting_bytes = 0;
     for (index, first) in segments.iter().copied().enumerate() {
         let (path, is_last) = (path_of(dir, first), index + 1 == segments.len());
-        if taken.is_none() && index == 0 && first != Place::FIRST.line {
-            return Err(JournalError::Gap { file: path, expected: Place::FIRST.line, found: first });
-        }
         let is_published = segments.get(index + 1).is_some_and(|next| *next <= start.line);
         if is_published {
             end = Place::start_of(segments[index + 1]);
@@ -149,6 +153,20 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     }
     let published_to = published.and_then(|published| published.to);
     Ok(Opened { file, end, taken: start, waiting_bytes, published_to })
+}
+
+/// The last segment once more, after a write to it failed: as it was when the last line was answered, which is checked.
+pub(super) fn reopen(dir: &Path, end: Place, sync: SyncFile) -> Result<File, JournalError> {
+    let path = path_of(dir, end.segment);
+    let file = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
+    // Nothing of what was written behind it was answered.
+    file.set_len(end.offset).and_then(|()| sync(&file)).map_err(failed(&path))?;
+    sync_dir(dir).map_err(failed(dir))?;
+    let found = scan(&path, end.segment, true)?;
+    if found == end {
+        return Ok(file);
+    }
+    Err(JournalError::Damaged { file: path, line: found.line, offset: found.offset })
 }
 
 /// A new segment, durable by name.
@@ -205,14 +223,11 @@ fn keep_tail(file: &File, offset: u64, to: &Path) -> io::Result<()> {
     kept.sync_all()
 }
 
-/// How far it was published; none: nothing was.
+/// How far it was published; none: nothing was, or that cannot be read.
 fn read_published(dir: &Path) -> Result<Option<Published>, JournalError> {
-    let path = dir.join(PUBLISHED);
+    let path = dir.join(JOURNAL_PUBLISHED);
     match fs::read(&path) {
-        Ok(text) => {
-            let published = serde_json::from_slice(&text);
-            published.map(Some).map_err(|error| JournalError::Io { path, source: error.into() })
-        }
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(JournalError::Io { path, source }),
     }
@@ -221,7 +236,23 @@ fn read_published(dir: &Path) -> Result<Option<Published>, JournalError> {
 /// Notes how far it was published: the old place or the new one survives a power loss.
 pub(super) fn write_published(dir: &Path, published: &Published) -> io::Result<()> {
     let text = ledger_record::json::to_vec(published).map_err(io::Error::other)?;
-    replace_file(&dir.join(PUBLISHED), 0o644, |out| out.write_all(&text))
+    replace_file(&dir.join(JOURNAL_PUBLISHED), 0o644, |out| out.write_all(&text))
+}
+
+/// What no topic takes: whole lines, as segments have them.
+const UNPUBLISHED: &str = "unpublished.ndjson";
+
+/// Keeps a line that cannot be published, durably. Answers where.
+pub(super) fn keep_unpublished(dir: &Path, line: &[u8]) -> io::Result<PathBuf> {
+    let path = dir.join(UNPUBLISHED);
+    let mut file = File::options().create(true).append(true).open(&path)?;
+    if file.metadata()?.len() + line.len() as u64 > UNPUBLISHED_BYTES {
+        return Err(io::Error::other(format!("{} is full: look at it, and move it away", path.display())));
+    }
+    file.write_all(&[line, b"\n"].concat())?;
+    file.sync_all()?;
+    sync_dir(dir)?;
+    Ok(path)
 }
 
 /// The segment was published to its end now: it is kept from now on.

@@ -33,6 +33,10 @@ struct State {
     /// An event was refused for want of room, and nothing went on since.
     is_full: bool,
     broken: Option<String>,
+    /// What is wrong is not the disk.
+    is_broken_for_good: bool,
+    /// How often it was mended.
+    mended: u64,
     blocked: Option<String>,
     published_to: Option<Destination>,
 }
@@ -48,6 +52,8 @@ impl Shared {
             reserved_bytes: 0,
             is_full: false,
             broken: None,
+            is_broken_for_good: false,
+            mended: 0,
             blocked: None,
             published_to,
         };
@@ -72,6 +78,11 @@ impl Shared {
 
     pub(super) fn end(&self) -> Place {
         self.state().end
+    }
+
+    /// How often something was cut off that a reader may have read ahead.
+    pub(super) fn mended(&self) -> u64 {
+        self.state().mended
     }
 
     pub(super) fn taken(&self) -> Place {
@@ -127,10 +138,25 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn break_for(&self, reason: &str) {
+    /// Nothing more is taken, for good unless the disk may be mended.
+    pub(super) fn break_for(&self, reason: &str, can_be_mended: bool) {
         metric::broken(true);
-        self.state().broken.get_or_insert_with(|| reason.to_owned());
+        let mut state = self.state();
+        state.broken.get_or_insert_with(|| reason.to_owned());
+        state.is_broken_for_good |= !can_be_mended;
+        drop(state);
         self.changed.notify_all();
+    }
+
+    /// It can be written again. Answers whether that is all that was wrong.
+    pub(super) fn mend(&self) -> bool {
+        let mut state = self.state();
+        if !state.is_broken_for_good {
+            state.broken = None;
+            state.mended += 1;
+            metric::broken(false);
+        }
+        !state.is_broken_for_good
     }
 
     /// The reader has so many bytes more behind it.

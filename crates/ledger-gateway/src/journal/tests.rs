@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ledger_ingest::decode::{Decoded, Message, decode};
+use ledger_store::JOURNAL_PUBLISHED;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::segment::path_of;
 use super::*;
+use crate::limits::REOPEN_INTERVAL;
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -151,11 +153,37 @@ fn a_missing_segment_or_end_stops_with_what_is_missing() {
     let whole = fs::read(path_of(dir.path(), 1)).unwrap();
     fs::write(path_of(dir.path(), 1), "").unwrap();
     assert!(matches!(fails(), JournalError::Shorter { published: 3, end: 1, .. }));
-    fs::remove_file(dir.path().join("published")).unwrap();
     fs::rename(path_of(dir.path(), 1), path_of(dir.path(), 9)).unwrap();
-    assert!(matches!(fails(), JournalError::Gap { expected: 1, found: 9, .. }));
     fs::write(path_of(dir.path(), 1), whole).unwrap();
     assert!(matches!(fails(), JournalError::Gap { expected: 4, found: 9, .. }));
+}
+
+#[test]
+fn journal_whose_cursor_is_lost_or_empty_is_published_from_its_first_line_on() {
+    let dir = TempDir::new().unwrap();
+    append_all(&open(dir.path()), 1..3);
+    File::create_new(path_of(dir.path(), 3)).unwrap();
+    let journal = open(dir.path());
+    append_all(&journal, 3..5);
+    let mut reader = journal.read_on();
+    assert_eq!(ids(&mut reader).len(), 4);
+    reader.mark_published().unwrap();
+    drop((journal, reader));
+    // A segment that was published and kept long enough.
+    fs::remove_file(path_of(dir.path(), 1)).unwrap();
+    assert_eq!(open(dir.path()).status().waiting_events, 0);
+    let cursor = dir.path().join(JOURNAL_PUBLISHED);
+    for is_empty in [true, false] {
+        if is_empty {
+            fs::write(&cursor, "").unwrap();
+        } else {
+            fs::remove_file(&cursor).unwrap();
+        }
+        let journal = open(dir.path());
+        let status = journal.status();
+        assert_eq!((status.lines, status.waiting_events), (4, 2));
+        assert_eq!(ids(&mut journal.read_on()), ["3", "4"]);
+    }
 }
 
 #[test]
@@ -177,7 +205,7 @@ fn a_full_journal_refuses_until_its_reader_goes_on() {
 static SYNC_FAILS: AtomicBool = AtomicBool::new(false);
 
 #[test]
-fn a_failed_fsync_breaks_the_journal_and_leaves_nothing_of_what_was_refused() {
+fn a_failed_fsync_breaks_the_journal_until_the_disk_is_well_and_leaves_nothing_of_what_was_refused() {
     fn sync(file: &File) -> io::Result<()> {
         if SYNC_FAILS.load(Ordering::Acquire) { Err(io::Error::other("I/O error")) } else { file.sync_data() }
     }
@@ -187,15 +215,25 @@ fn a_failed_fsync_breaks_the_journal_and_leaves_nothing_of_what_was_refused() {
     SYNC_FAILS.store(true, Ordering::Release);
     let broken = AppendError::Broken { reason: "I/O error".to_owned() };
     assert_eq!(runtime().block_on(journal.append(&event("2"))), Err(broken.clone()));
-    SYNC_FAILS.store(false, Ordering::Release);
-    assert_eq!(
-        runtime().block_on(journal.append(&event("3"))),
-        Err(broken),
-        "also when the disk is well again"
-    );
+    assert_eq!(runtime().block_on(journal.append(&event("3"))), Err(broken));
     assert_eq!(journal.status().broken.as_deref(), Some("I/O error"));
     drop(journal);
+    SYNC_FAILS.store(false, Ordering::Release);
     assert_eq!(ids(&mut open(dir.path()).read_on()), ["0", "1"]);
+    // With the same journal, once the disk is well again.
+    let journal = Journal::open_with(dir.path(), &JournalOptions::default(), sync).unwrap();
+    let mut reader = journal.read_on();
+    SYNC_FAILS.store(true, Ordering::Release);
+    runtime().block_on(journal.append(&event("2"))).unwrap_err();
+    assert_eq!(ids(&mut reader), ["0", "1"]);
+    SYNC_FAILS.store(false, Ordering::Release);
+    let since = std::time::Instant::now();
+    while journal.status().broken.is_some() {
+        assert!(since.elapsed() < 4 * REOPEN_INTERVAL, "{:?}", journal.status());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    append_all(&journal, 3..5);
+    assert_eq!(ids(&mut reader), ["3", "4"]);
 }
 
 #[test]

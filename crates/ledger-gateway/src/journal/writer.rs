@@ -3,16 +3,22 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use ledger_store::with_causes;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tracing::error;
+use tracing::{debug, error, info};
 
 use crate::journal::metric;
 use crate::journal::segment::{self, Opened, Place};
 use crate::journal::shared::Shared;
-use crate::limits::{COMMIT_BYTES, SEGMENT_AGE};
+use crate::limits::{COMMIT_BYTES, REOPEN_INTERVAL, SEGMENT_AGE};
+
+/// How long the thread waits for what still comes while the journal is broken.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Makes what was written durable.
 pub(super) type SyncFile = fn(&File) -> io::Result<()>;
@@ -43,7 +49,6 @@ impl Writer {
 
     /// Until nobody can append any more.
     pub(super) fn run(mut self, mut queued: Receiver<Queued>) {
-        let mut broken = None;
         while let Some(first) = queued.blocking_recv() {
             let mut bytes = first.text.len();
             let mut group = vec![first];
@@ -53,20 +58,46 @@ impl Writer {
                 bytes += next.text.len();
                 group.push(next);
             }
-            if broken.is_none()
-                && let Err(failed) = self.commit(&group)
-            {
-                let reason = failed.to_string();
-                error!(
-                    error = reason,
-                    "the journal is broken: nothing more is taken before it is opened anew"
-                );
-                self.shared.break_for(&reason);
-                // Nothing of it was answered. Where the disk refuses this as well, opening the journal looks again.
-                let _ = self.file.set_len(self.end.offset);
-                broken = Some(reason);
+            let Err(failed) = self.commit(&group) else {
+                self.answer(group, None);
+                continue;
+            };
+            let reason = failed.to_string();
+            error!(
+                error = reason,
+                "the journal is broken: nothing more is taken before it can be opened again"
+            );
+            self.shared.break_for(&reason, true);
+            // Nothing of it was answered. Where the disk refuses this as well, it is tried again.
+            let _ = self.file.set_len(self.end.offset);
+            self.answer(group, Some(&reason));
+            if !self.is_mended(&mut queued, &reason) {
+                return;
             }
-            self.answer(group, broken.as_deref());
+            info!("the journal can be written again");
+        }
+    }
+
+    /// Answers what still comes, and tries to go on, until that is possible; not: nobody can append any more.
+    fn is_mended(&mut self, queued: &mut Receiver<Queued>, reason: &str) -> bool {
+        loop {
+            let tried = Instant::now();
+            while tried.elapsed() < REOPEN_INTERVAL {
+                match queued.try_recv() {
+                    Ok(queued) => self.answer(vec![queued], Some(reason)),
+                    Err(TryRecvError::Disconnected) => return false,
+                    Err(TryRecvError::Empty) => thread::sleep(LOOK),
+                }
+            }
+            match segment::reopen(self.shared.dir(), self.end, self.sync) {
+                Ok(file) => {
+                    self.file = file;
+                    if self.shared.mend() {
+                        return true;
+                    }
+                }
+                Err(error) => debug!(error = with_causes(&error), "the journal cannot be opened again yet"),
+            }
         }
     }
 

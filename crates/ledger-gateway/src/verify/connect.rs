@@ -1,5 +1,7 @@
 //! Connect's install tokens, which Atlassian signs; and whose the tokens are that only the app can check.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::http::Uri;
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use ledger_core::ids::ClientKey;
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use super::install_keys::InstallKeys;
 use super::{Refusal, qsh, token};
+use crate::limits::LEEWAY;
 
 /// Whose token it is: proven of an install token; of another, if the app says that it is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) struct SignedRequest<'c> {
 #[derive(Deserialize)]
 struct InstallClaims {
     iss: String,
+    /// Seconds.
+    exp: f64,
     aud: Audiences,
     qsh: Option<String>,
     sub: Option<String>,
@@ -63,16 +68,32 @@ impl InstallClaims {
         ClientKey::new(self.iss.as_str()).map_err(|_| Refusal::NoTenant)
     }
 
+    /// What is wrong with them, whoever signed them.
+    fn check(&self, request: SignedRequest<'_>, audiences: &[String]) -> Result<(), Refusal> {
+        if !self.audiences().iter().any(|audience| audiences.contains(audience)) {
+            return Err(Refusal::WrongAudience);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.exp + LEEWAY.as_secs_f64() < now.as_secs_f64() {
+            return Err(Refusal::Expired);
+        }
+        if self.is_for(request) { Ok(()) } else { Err(Refusal::WrongQueryHash) }
+    }
+
+    fn audiences(&self) -> &[String] {
+        match &self.aud {
+            Audiences::One(one) => std::slice::from_ref(one),
+            Audiences::Many(many) => many,
+        }
+    }
+
     /// Whether the token was signed for this request: for its own path or that of the hook at the app, below the base URL
     /// that it is for.
     fn is_for(&self, request: SignedRequest<'_>) -> bool {
         let Some(qsh) = &self.qsh else { return false };
         let query = request.uri.query().unwrap_or_default();
-        let bases = match &self.aud {
-            Audiences::One(one) => std::slice::from_ref(one),
-            Audiences::Many(many) => many,
-        };
-        let bases = bases
+        let bases = self
+            .audiences()
             .iter()
             .filter_map(|base| Some(base.parse::<Uri>().ok()?.path().trim_end_matches('/').to_owned()));
         let bases: Vec<String> = bases.collect();
@@ -90,16 +111,18 @@ impl InstallKeys {
         token: &str,
         request: SignedRequest<'_>,
     ) -> Result<ConnectToken, Refusal> {
-        let key = self.find(&token::key_id(token)?).await?;
+        let id = token::key_id(token)?;
         let trimmed = request.audiences.iter().map(|url| url.trim_end_matches('/'));
         let audiences: Vec<String> = trimmed.flat_map(|url| [url.to_owned(), format!("{url}/")]).collect();
         if audiences.is_empty() {
             return Err(Refusal::WrongAudience);
         }
+        // By its own word first: a key server is asked for no token that is refused whatever the key is.
+        let claimed: InstallClaims = insecure_decode_claims(token).map_err(|_| Refusal::MalformedToken)?;
+        claimed.check(request, &audiences)?;
+        let key = self.find(&id, &claimed.iss).await?;
         let claims: InstallClaims = token::claims(token, &key, &audiences, None)?;
-        if !claims.is_for(request) {
-            return Err(Refusal::WrongQueryHash);
-        }
+        self.believe(&id);
         Ok(ConnectToken { client: claims.client()?, actor: claims.actor() })
     }
 }

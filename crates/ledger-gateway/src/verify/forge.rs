@@ -183,9 +183,14 @@ fn is_label(label: &str) -> bool {
 }
 
 impl ForgeToken {
-    /// Whether the app is about to be uninstalled, by the module that makes the call.
+    /// The kind of module that makes the call, however it is spelt.
+    pub(crate) fn module(&self) -> Option<&str> {
+        self.module.as_deref().map(|module| module.trim_start_matches("core:"))
+    }
+
+    /// Whether the app is about to be uninstalled: such a call is no sign that it is there.
     pub(crate) fn is_of_uninstall(&self) -> bool {
-        self.module.as_deref().is_some_and(|module| module.trim_start_matches("core:") == "preUninstall")
+        self.module() == Some("preUninstall")
     }
 }
 

@@ -68,6 +68,7 @@
 //! - Paths are those of native JSON (`descriptor.baseUrl`), also for protobuf and for native data in a
 //!   `CloudEvent`; attributes of a `CloudEvent` go by their names (`subject`, `appkey`, `specversion`); fields
 //!   of a Connect payload or a hook by theirs (`data.key`, `data.location`).
+//! - An object without an `id` that has a `refused` is a message that was refused before: see [`to_refused_line`].
 //! - A rejection never holds a value of the message; it names where the fault is (line and column, or byte)
 //!   and, where the bytes look like something else than an event, what that is.
 //! - Free text is stripped of secrets here (see [`crate::redact`]), before anyone can store or log it.
@@ -80,6 +81,7 @@ mod message;
 mod protobuf;
 mod reader;
 mod refusal;
+mod refused_line;
 mod stamp;
 mod url;
 mod value;
@@ -92,6 +94,8 @@ use serde::de::{Deserialize, DeserializeSeed};
 pub(crate) use fields::known_field;
 pub use message::{Decoded, Header, Incoming, Message};
 pub(crate) use message::{attribute_name, is_content_type, is_required_attribute};
+pub use refused_line::to_refused_line;
+pub(crate) use refused_line::{RefusedLine, refused_line_alone};
 pub use stamp::Stamp;
 
 use event::read_event;
@@ -143,6 +147,11 @@ fn read_structured(message: &Message<'_>, value: &[u8]) -> Result<Decoded, Rejec
 
 fn read_again(message: &Message<'_>, rejection: Rejection) -> Result<Decoded, Rejection> {
     let Some(value) = message.value else { return Err(rejection) };
+    if is_without_id(&rejection)
+        && let Some(line) = RefusedLine::read(value)
+    {
+        return Err(line.rejection());
+    }
     if rejection.reason != Reason::Undecodable {
         return Err(fault::explain(value, rejection));
     }
@@ -156,6 +165,11 @@ fn read_again(message: &Message<'_>, rejection: Rejection) -> Result<Decoded, Re
         Err(rejection)
     };
     again.map_err(|rejection| fault::explain(value, rejection))
+}
+
+/// Whether it lacks what every event has first.
+fn is_without_id(rejection: &Rejection) -> bool {
+    rejection.reason == Reason::MissingField && rejection.path.as_deref() == Some("id")
 }
 
 fn value_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Rejection> {

@@ -52,19 +52,22 @@ impl Ahead {
     }
 
     fn step(&mut self) -> io::Result<Line> {
-        let (mut number, mut length, mut ended) = ([0; 8], [0; 8], [0]);
+        let (mut number, mut origin, mut length, mut ended) = ([0; 8], [0; 8], [0; 8], [0]);
         self.file.read_exact(&mut number)?;
+        self.file.read_exact(&mut origin)?;
         self.file.read_exact(&mut length)?;
         self.file.read_exact(&mut ended)?;
         let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
         let mut text = vec![0; length];
         self.file.read_exact(&mut text)?;
-        Ok(Line { number: u64::from_le_bytes(number), text, ended: ended == [1] })
+        let (number, origin) = (u64::from_le_bytes(number), u64::from_le_bytes(origin));
+        Ok(Line { number, origin, text, ended: ended == [1] })
     }
 }
 
-fn write(file: &mut impl io::Write, Line { number, text, ended }: &Line) -> io::Result<()> {
+fn write(file: &mut impl io::Write, Line { number, origin, text, ended }: &Line) -> io::Result<()> {
     file.write_all(&number.to_le_bytes())?;
+    file.write_all(&origin.to_le_bytes())?;
     file.write_all(&(text.len() as u64).to_le_bytes())?;
     file.write_all(&[u8::from(*ended)])?;
     file.write_all(text)

@@ -8,18 +8,17 @@ use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::rejection::{Reason, Rejection};
-use ledger_store::FutureLimit;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Decoded, to_native_json};
+use crate::decode::{Decoded, Incoming, to_native_json};
 use crate::import::refusals::{JUDGED_LINES, RefusedKind, RefusedLines, are_too_many};
 use crate::import::{ImportError, decode_line, future_limit};
 use crate::text::{Line, LineError};
 
 /// Ids that are compared with later ones, and tenants that are counted: about 150 MB.
-const REMEMBERED: usize = 2_000_000;
+pub(super) const REMEMBERED: usize = 2_000_000;
 
 /// Apps and realms that are named.
 const NAMED: usize = 1_000;
@@ -95,16 +94,60 @@ pub struct Backwards {
     pub first_lines: Vec<u64>,
 }
 
-/// Reads every line, as an import at this instant would.
+/// What a line has to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct LineLimits {
+    /// The clock of the import.
+    pub now: Timestamp,
+    /// The longest event, as native JSON.
+    pub event_max_bytes: usize,
+}
+
+impl LineLimits {
+    /// Those of every message: how long one may be is judged by the decoder.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now, event_max_bytes: usize::MAX }
+    }
+
+    /// When a line was recorded by its own word, and its event, also as native JSON; none: a tick.
+    pub(super) fn judge(&self, line: &[u8]) -> (Option<Timestamp>, Result<Option<JudgedEvent>, Rejection>) {
+        let future = future_limit(self.now);
+        let (recorded, decoded) = decode_line(line, future);
+        let event = decoded.and_then(|decoded| match decoded {
+            Decoded::Tick => Ok(None),
+            Decoded::Event(Incoming { event, .. }) if future.is_before(event.time) => {
+                Err(future.rejection("time"))
+            }
+            Decoded::Event(Incoming { event, .. }) => {
+                let native = to_native_json(&event);
+                if native.len() > self.event_max_bytes {
+                    let detail = format!("the event is longer than {} bytes", self.event_max_bytes);
+                    return Err(Rejection { reason: Reason::TooLarge, path: None, detail });
+                }
+                Ok(Some(JudgedEvent { event, native }))
+            }
+        });
+        (recorded, event)
+    }
+}
+
+/// An event that an import takes.
+pub(super) struct JudgedEvent {
+    pub(super) event: Event,
+    pub(super) native: Vec<u8>,
+}
+
+/// Reads every line, as an import within these limits would.
 pub fn check(
     lines: impl Iterator<Item = Result<Line, LineError>>,
-    now: Timestamp,
+    limits: LineLimits,
 ) -> Result<CheckReport, LineError> {
-    let mut checking = Checking { future: future_limit(now), ..Checking::new() };
+    let mut checking = Checking::new(limits);
     for line in lines {
         let line = line?;
         if line.is_cut_off() {
-            checking.report.cut_off_line = Some(line.number);
+            checking.report.cut_off_line = Some(line.origin);
             break;
         }
         checking.look_at(&line);
@@ -120,8 +163,8 @@ pub(super) struct FirstLines {
 }
 
 impl FirstLines {
-    pub(super) fn new(now: Timestamp, taken: u64) -> Self {
-        Self { checking: Checking { future: future_limit(now), ..Checking::new() }, taken }
+    pub(super) fn new(limits: LineLimits, taken: u64) -> Self {
+        Self { checking: Checking::new(limits), taken }
     }
 
     pub(super) fn look_at(&mut self, line: &Line) {
@@ -140,12 +183,12 @@ impl FirstLines {
 }
 
 /// As much of a SHA-256 as makes a collision unlikely.
-type Key = [u8; 16];
+pub(super) type Key = [u8; 16];
 
 struct Checking {
     report: CheckReport,
     refusals: RefusedLines,
-    future: FutureLimit,
+    limits: LineLimits,
     /// Content of events by subject and id.
     ids: HashMap<Key, Key>,
     tenants: HashSet<Key>,
@@ -154,11 +197,11 @@ struct Checking {
 }
 
 impl Checking {
-    fn new() -> Self {
+    fn new(limits: LineLimits) -> Self {
         Self {
+            limits,
             report: CheckReport::default(),
             refusals: RefusedLines::default(),
-            future: FutureLimit::AfterRecorded,
             ids: HashMap::new(),
             tenants: HashSet::new(),
             judged: (0, 0),
@@ -173,26 +216,27 @@ impl Checking {
         }
         let is_judged = u64::from(line.number <= JUDGED_LINES as u64);
         self.judged.0 += is_judged;
-        let (recorded, decoded) = decode_line(&line.text, self.future);
-        let taken = decoded.and_then(|decoded| match decoded {
-            Decoded::Event(incoming) => self.take(&incoming.event, recorded, line.number),
-            Decoded::Tick => {
-                *self.report.types.entry("tick".to_owned()).or_default() += 1;
-                Ok(())
+        let (recorded, judged) = self.limits.judge(&line.text);
+        let taken = judged.and_then(|judged| {
+            if let Some(judged) = judged {
+                return self.take(&judged, recorded, line.origin);
             }
+            *self.report.types.entry("tick".to_owned()).or_default() += 1;
+            Ok(())
         });
         if let Err(rejection) = taken {
             self.judged.1 += is_judged;
-            self.refusals.add(line.number, &rejection);
+            self.refusals.add(line.origin, &rejection);
         }
     }
 
-    fn take(&mut self, event: &Event, recorded: Option<Timestamp>, line: u64) -> Result<(), Rejection> {
-        if self.future.is_before(event.time) {
-            return Err(self.future.rejection("time"));
-        }
-        let text = to_native_json(event);
-        if self.is_repeat(event, &text)? {
+    fn take(
+        &mut self,
+        JudgedEvent { event, native }: &JudgedEvent,
+        recorded: Option<Timestamp>,
+        line: u64,
+    ) -> Result<(), Rejection> {
+        if self.is_repeat(event, native)? {
             self.report.repeated += 1;
             return Ok(());
         }
@@ -206,7 +250,7 @@ impl Checking {
         {
             self.tenants.insert(key(&[client.as_bytes()]));
         }
-        for realm in realms(&text) {
+        for realm in realms(native) {
             self.report.realms.add(&realm);
         }
         if let Some(recorded) = recorded {
@@ -266,7 +310,7 @@ impl Checking {
     }
 }
 
-fn key(parts: &[&[u8]]) -> Key {
+pub(super) fn key(parts: &[&[u8]]) -> Key {
     let mut sha256 = Sha256::new();
     for part in parts {
         sha256.update(part);

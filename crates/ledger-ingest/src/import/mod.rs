@@ -52,8 +52,9 @@ use crate::quarantine;
 use crate::text::{Line, LineError};
 use ahead::Ahead;
 use check::FirstLines;
+pub use check::LineLimits;
 pub use error::ImportError;
-pub use growing::{GrowingImport, journal_event};
+pub use growing::{GrowingImport, LineForJournal, judge_first_lines, line_for_journal};
 use refusals::{JUDGED_LINES, Judge};
 
 /// Most lines between two writes: a tenant's row is written once in each.
@@ -137,9 +138,9 @@ pub(crate) struct ImportTarget {
 
 /// A line that is to be written.
 enum Waiting {
-    Message(Box<DecodedMessage>, Rc<[u8]>),
+    Message(Box<DecodedMessage>, Rc<Line>),
     /// The same, while another shard has the one that counts.
-    Copy(Box<DecodedMessage>, Rc<[u8]>),
+    Copy(Box<DecodedMessage>, Rc<Line>),
     /// By its number.
     Blank(u64),
 }
@@ -261,7 +262,7 @@ impl<'a> Importing<'a> {
         if self.judge.is_done() || taken >= JUDGED_LINES as u64 {
             return Ok(None);
         }
-        let judge = FirstLines::new(self.options.now, taken);
+        let judge = FirstLines::new(LineLimits::new(self.options.now), taken);
         Ahead::read(lines, judge, self.data.path()).map(Some)
     }
 
@@ -272,7 +273,7 @@ impl<'a> Importing<'a> {
             self.refuse_shorter()?;
             self.write()?;
             self.flush()?;
-            return Ok(Some(ImportError::CutOff { line: number, before: self.report }));
+            return Ok(Some(ImportError::CutOff { line: line.origin, before: self.report }));
         }
         self.report.lines = number;
         self.sha256.update(&line.text);
@@ -283,7 +284,7 @@ impl<'a> Importing<'a> {
             self.wait_blank(number);
         } else {
             self.judge.look_at(number);
-            self.wait(number, line.text);
+            self.wait(line);
         }
         self.compare(number)?;
         self.pending += 1;
@@ -322,9 +323,9 @@ impl<'a> Importing<'a> {
         }
     }
 
-    fn wait(&mut self, number: u64, text: Vec<u8>) {
-        let line: Rc<[u8]> = text.into();
-        let (source_time, decoded) = decode_line(&line, self.future);
+    fn wait(&mut self, line: Line) {
+        let (number, line) = (line.number, Rc::new(line));
+        let (source_time, decoded) = decode_line(&line.text, self.future);
         let partitions = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         let only = match &decoded {
             Ok(incoming) => {
@@ -333,10 +334,10 @@ impl<'a> Importing<'a> {
             }
             Err(_) => Some(0),
         };
-        let mut kind: fn(Box<DecodedMessage>, Rc<[u8]>) -> Waiting = Waiting::Message;
+        let mut kind: fn(Box<DecodedMessage>, Rc<Line>) -> Waiting = Waiting::Message;
         for target in &mut self.targets {
             if target.taken < number && only.is_none_or(|only| only == target.source.partition) {
-                self.pending_bytes += line.len();
+                self.pending_bytes += line.text.len();
                 let taken = DecodedMessage { offset: number, source_time, decoded: decoded.clone() };
                 target.waiting.push(kind(Box::new(taken), Rc::clone(&line)));
                 kind = Waiting::Copy;
@@ -363,10 +364,10 @@ impl<'a> Importing<'a> {
                         continue;
                     }
                 };
-                let message = line_as_message(&line, taken.source_time);
-                let (judge, number) = (&mut self.judge, taken.offset);
+                let message = line_as_message(&line.text, taken.source_time);
+                let (judge, line) = (&mut self.judge, &line);
                 let to_keep = |rejection| {
-                    judge.refused(number, &rejection);
+                    judge.refused(line, &rejection);
                     quarantine::refused(&message, rejection)
                 };
                 let applied = apply(&mut batch, &target.source, *taken, self.future, to_keep)?;

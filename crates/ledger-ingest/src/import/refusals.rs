@@ -11,6 +11,7 @@ use ledger_record::rejection::{Reason, Rejection};
 use serde::Serialize;
 
 use crate::import::ImportError;
+use crate::text::Line;
 
 /// Lines that are judged before they are written.
 pub(crate) const JUDGED_LINES: usize = 10_000;
@@ -117,9 +118,9 @@ impl Judge {
         self.lines += u64::from(self.is_judged(line));
     }
 
-    pub(super) fn refused(&mut self, line: u64, rejection: &Rejection) {
-        if self.is_judged(line) && self.refused.insert(line) {
-            self.refusals.add(line, rejection);
+    pub(super) fn refused(&mut self, line: &Line, rejection: &Rejection) {
+        if self.is_judged(line.number) && self.refused.insert(line.number) {
+            self.refusals.add(line.origin, rejection);
         }
     }
 

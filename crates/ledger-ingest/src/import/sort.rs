@@ -12,7 +12,7 @@
 //!             buffer of RUN_BYTES, sorted ──► run ─┼──► merged by (time, number) ──► lines, numbered anew
 //!             …                                    ┘
 //!   a run:   entry ⧺ entry ⧺ …
-//!   entry:   time (i64) ⧺ number in the file (u64) ⧺ length (u32) ⧺ text, all little-endian
+//!   entry:   time (i64) ⧺ number (u64) ⧺ number in the file that it was made of (u64) ⧺ length (u32) ⧺ text, all little-endian
 //! ```
 //!
 //! All runs are in one temporary file that has no name, in the directory that is given: however the process ends, nothing
@@ -42,7 +42,7 @@ const MERGE_BYTES: usize = 32 * 1024 * 1024;
 /// What one run reads ahead.
 const READ_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
 
-const HEADER_BYTES: usize = 20;
+const HEADER_BYTES: usize = 28;
 
 /// Lines cannot be sorted.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ fn sort_in_runs(
     for line in lines {
         let line = line?;
         if line.is_cut_off() {
-            return Err(SortError::CutOff { line: line.number });
+            return Err(SortError::CutOff { line: line.origin });
         }
         time = Stamp::from_line(&line.text).instant().map_or(time, Timestamp::as_millis);
         buffer.push(time, &line);
@@ -107,6 +107,7 @@ fn sort_in_runs(
 struct RunEntry {
     time: i64,
     number: u64,
+    origin: u64,
     start: usize,
     length: u32,
 }
@@ -122,7 +123,8 @@ impl Buffer {
     fn push(&mut self, time: i64, line: &Line) {
         // No line is longer than 64 MiB.
         let length = u32::try_from(line.text.len()).unwrap_or(u32::MAX);
-        self.entries.push(RunEntry { time, number: line.number, start: self.text.len(), length });
+        let Line { number, origin, .. } = *line;
+        self.entries.push(RunEntry { time, number, origin, start: self.text.len(), length });
         self.text.extend_from_slice(&line.text);
     }
 
@@ -158,9 +160,10 @@ impl Runs {
         entries.sort_unstable_by_key(|entry| (entry.time, entry.number));
         let start = self.end;
         self.lines += entries.len() as u64;
-        for RunEntry { time, number, start, length } in entries.drain(..) {
+        for RunEntry { time, number, origin, start, length } in entries.drain(..) {
             let text = &text[start..start + length as usize];
-            for part in [&time.to_le_bytes()[..], &number.to_le_bytes(), &length.to_le_bytes(), text] {
+            let [number, origin] = [number, origin].map(u64::to_le_bytes);
+            for part in [&time.to_le_bytes()[..], &number, &origin, &length.to_le_bytes(), text] {
                 self.file.write_all(part)?;
                 self.end += part.len() as u64;
             }
@@ -214,14 +217,24 @@ impl SortedRun {
     }
 }
 
+/// The next line of a run, in the order of the lines.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct NextLine {
+    time: i64,
+    number: u64,
+    origin: u64,
+    length: u32,
+    run: usize,
+}
+
 /// All lines in their order, numbered by it.
 #[derive(Debug)]
 pub struct Sorted {
     file: File,
     ahead: usize,
     runs: Vec<SortedRun>,
-    /// The next line of each run: time, number, length of the text, index of the run.
-    next: BinaryHeap<Reverse<(i64, u64, u32, usize)>>,
+    /// The next line of each run.
+    next: BinaryHeap<Reverse<NextLine>>,
     number: u64,
     total: u64,
 }
@@ -240,16 +253,19 @@ impl Sorted {
         let Some((time, rest)) = header.split_first_chunk::<8>() else {
             return Ok(());
         };
-        if let (Some(number), Some(length)) = (rest.first_chunk::<8>(), rest.last_chunk::<4>()) {
-            let (time, number) = (i64::from_le_bytes(*time), u64::from_le_bytes(*number));
-            self.next.push(Reverse((time, number, u32::from_le_bytes(*length), index)));
+        if let Some((number, rest)) = rest.split_first_chunk::<8>()
+            && let (Some(origin), Some(length)) = (rest.first_chunk::<8>(), rest.last_chunk::<4>())
+        {
+            let [number, origin] = [number, origin].map(|number| u64::from_le_bytes(*number));
+            let (time, length) = (i64::from_le_bytes(*time), u32::from_le_bytes(*length));
+            self.next.push(Reverse(NextLine { time, number, origin, length, run: index }));
             run.read += HEADER_BYTES;
         }
         Ok(())
     }
 
     fn step(&mut self) -> io::Result<Option<Line>> {
-        let Some(Reverse((_, _, length, index))) = self.next.pop() else {
+        let Some(Reverse(NextLine { origin, length, run: index, .. })) = self.next.pop() else {
             return Ok(None);
         };
         let run = &mut self.runs[index];
@@ -257,7 +273,7 @@ impl Sorted {
         run.read += text.len();
         self.advance(index)?;
         self.number += 1;
-        Ok(Some(Line { number: self.number, text, ended: true }))
+        Ok(Some(Line { number: self.number, origin, text, ended: true }))
     }
 }
 

@@ -65,12 +65,12 @@ fn waiting_lines_are_bounded_in_bytes() {
         );
         assert!(
             importing
-                .take(Line { number: number + 1, text: text.into_bytes(), ended: true })
+                .take(Line { number: number + 1, origin: number + 1, text: text.into_bytes(), ended: true })
                 .unwrap()
                 .is_none()
         );
         let bytes_of = |waiting: &Waiting| match waiting {
-            Waiting::Message(_, line) | Waiting::Copy(_, line) => line.len(),
+            Waiting::Message(_, line) | Waiting::Copy(_, line) => line.text.len(),
             Waiting::Blank(_) => 0,
         };
         let waiting: usize = importing.targets.iter().flat_map(|target| &target.waiting).map(bytes_of).sum();

@@ -9,17 +9,18 @@ use std::time::Duration;
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::format_instant;
-use ledger_record::rejection::Rejection;
+use ledger_record::rejection::{Reason, Rejection};
 use ledger_store::Partitioner;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
-use crate::decode::{self, Decoded, Incoming, Message, to_native_json};
+use crate::decode::{self, Decoded, Incoming, Message, refused_line_alone, to_native_json};
 use crate::kafka::options::{BROKER_TIMEOUT, KafkaOptions};
 use crate::kafka::topic::TopicFacts;
 use crate::placing::sample::sample_keys;
 use crate::placing::{PlacingError, to_place};
 use crate::publish::outbox::{Outbox, Outgoing, SendError, content_type};
+use crate::quarantine::refused_line;
 
 /// How many messages are under way before their acknowledgements are waited for.
 const UNDER_WAY: u64 = 10_000;
@@ -39,6 +40,21 @@ pub enum PublishError {
     /// It was not acknowledged.
     #[error(transparent)]
     Send(#[from] SendError),
+}
+
+impl PublishError {
+    /// Why it can never be sent, however often it is tried; none: it may be later.
+    #[must_use]
+    pub fn why_never(&self) -> Option<Rejection> {
+        match self {
+            Self::Invalid(rejection) => Some(rejection.clone()),
+            Self::Send(error) if error.is_too_large() => {
+                let detail = "the message is larger than the topic takes".to_owned();
+                Some(Rejection { reason: Reason::TooLarge, path: None, detail })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Sends events to one topic.
@@ -84,6 +100,21 @@ impl Sender {
             Decoded::Event(Incoming { event, .. }) => Ok(count(&self.send_event(&event, None)?)),
             Decoded::Tick => self.send_everywhere(&tick_alone(line)),
         }
+    }
+
+    /// The same for a line of a journal, which can stand in place of a message that was refused: readers of the topic put that
+    /// in quarantine, as one of the journal does.
+    pub fn send_line(&mut self, line: &[u8]) -> Result<u32, PublishError> {
+        match refused_line_alone(line) {
+            Some(refused) => self.send_to(Some(0), None, &refused).map(|()| 1),
+            None => self.send(line),
+        }
+    }
+
+    /// Sends the refusal of a value in its place, of which the digest stays.
+    pub fn send_refused(&mut self, value: &[u8], rejection: Rejection) -> Result<(), PublishError> {
+        let message = Message { value: Some(value), ..Message::default() };
+        self.send_to(Some(0), None, &refused_line(&message, rejection, 0))
     }
 
     /// Sends an event that was read and checked already: one of a tenant to the partition that is known to have it, or to

@@ -16,7 +16,7 @@ use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::decode::{Header, Message, attribute_name, is_content_type};
+use crate::decode::{Header, Message, RefusedLine, attribute_name, is_content_type, to_refused_line};
 use crate::redact::{self, REMOVED, is_clean_key, is_secret_name};
 use known::{KnownObject, MemberKind, attribute, header_name, is_name_in_envelope, is_plain_name, member};
 
@@ -31,7 +31,15 @@ pub fn refused(message: &Message<'_>, rejection: Rejection) -> Refused {
         key: message.key.and_then(record_key),
         headers: message.headers.iter().filter_map(header).collect(),
         source_time: message.timestamp,
-        body: message.value.map_or(RefusedBody::Absent, body),
+        body: message.value.map_or(RefusedBody::Absent, body_of_message),
+    }
+}
+
+/// The value, or that of the message that was refused before, in whose place it stands.
+fn body_of_message(value: &[u8]) -> RefusedBody {
+    match RefusedLine::read(value) {
+        None => body(value),
+        Some(line) => line.json.as_ref().map_or_else(|| line.digest(), |json| body(json.as_bytes())),
     }
 }
 
@@ -55,6 +63,17 @@ fn header(&(name, value): &Header<'_>) -> Option<(String, String)> {
     Some((header_name(name).into_owned(), kept))
 }
 
+/// The same as a line of a journal that is no longer than that: of a longer one the digest stays.
+#[must_use]
+pub fn refused_line(message: &Message<'_>, rejection: Rejection, max_bytes: usize) -> Vec<u8> {
+    let kept = refused(message, rejection);
+    let line = to_refused_line(&kept);
+    match message.value {
+        Some(value) if line.len() > max_bytes => to_refused_line(&Refused { body: digest(value), ..kept }),
+        _ => line,
+    }
+}
+
 /// What is kept of a message's value.
 ///
 /// Of JSON objects, and lists of them, the members that the ledger reads, each as far as an event would keep
@@ -63,10 +82,11 @@ fn header(&(name, value): &Header<'_>) -> Option<(String, String)> {
 /// ledger takes.
 #[must_use]
 pub fn body(value: &[u8]) -> RefusedBody {
-    redacted_json(value).map_or_else(
-        || RefusedBody::Digest { sha256: Sha256::digest(value).into(), length_bytes: value.len() as u64 },
-        RefusedBody::Json,
-    )
+    redacted_json(value).map_or_else(|| digest(value), RefusedBody::Json)
+}
+
+fn digest(value: &[u8]) -> RefusedBody {
+    RefusedBody::Digest { sha256: Sha256::digest(value).into(), length_bytes: value.len() as u64 }
 }
 
 fn redacted_json(value: &[u8]) -> Option<String> {

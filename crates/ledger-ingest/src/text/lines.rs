@@ -12,6 +12,8 @@ const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Line {
     /// Its number, from 1.
     pub number: u64,
+    /// Its number in the file that it was made of, where that was sorted, or is a list.
+    pub origin: u64,
     /// The text.
     pub text: Vec<u8>,
     /// It has a line end: only the last line of a file may have none.
@@ -82,7 +84,7 @@ impl<R: BufRead> Lines<R> {
             text.drain(..BYTE_ORDER_MARK.len());
         }
         self.number = number;
-        Ok(Some(Line { number, text, ended }))
+        Ok(Some(Line { number, origin: number, text, ended }))
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
         let mut found = Vec::new();
         loop {
             match lines.next() {
-                Some(Ok(Line { number, text, ended })) => {
+                Some(Ok(Line { number, text, ended, .. })) => {
                     found.push(Ok(format!("{number}{}{ended}", String::from_utf8(text).unwrap())));
                 }
                 Some(Err(error)) => {

@@ -9,12 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backup::BackupError;
 use crate::backup::error::io_failed;
-use crate::data_dir::manifest::{JOURNAL, JOURNAL_IS_SOURCE};
-
-const SEGMENT: &str = ".ndjson";
-
-/// How far it was published, if it was.
-const PUBLISHED: &str = "published";
+use crate::data_dir::manifest::{JOURNAL, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX};
 
 /// A file of a journal.
 pub(super) struct JournalFile {
@@ -28,7 +23,8 @@ pub(super) struct JournalFile {
 /// Whether a journal has files of this name. Its lock is not among them.
 pub(super) fn is_journal_file(name: &str) -> bool {
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    [JOURNAL_IS_SOURCE, PUBLISHED].contains(&name) || name.strip_suffix(SEGMENT).is_some_and(is_number)
+    [JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED].contains(&name)
+        || name.strip_suffix(JOURNAL_SEGMENT_SUFFIX).is_some_and(is_number)
 }
 
 /// The files of the journal of a data directory, by name; none where it is not its source.
@@ -54,7 +50,7 @@ pub(super) fn files(data: &Path) -> Result<Vec<JournalFile>, BackupError> {
         files.push(JournalFile { path: entry.path(), name, size, is_final: false });
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
-    let segments = files.iter_mut().filter(|file| file.name.ends_with(SEGMENT));
+    let segments = files.iter_mut().filter(|file| file.name.ends_with(JOURNAL_SEGMENT_SUFFIX));
     // The last one is written to.
     segments.rev().skip(1).for_each(|file| file.is_final = true);
     Ok(files)

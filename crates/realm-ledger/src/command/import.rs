@@ -1,18 +1,21 @@
 //! `import`: history from a file, without Kafka.
 
 use std::collections::BTreeSet;
-use std::io::{self, Cursor};
+use std::io;
 use std::path::Path;
 
 use indicatif::ProgressBar;
+use ledger_gateway::journal::EVENT_MAX_BYTES;
 use ledger_ingest::apply::ApplyCounts;
 use ledger_ingest::import::check::{CheckReport, check};
 use ledger_ingest::import::refusals::RefusedKind;
-use ledger_ingest::import::sort::{SortError, Sorted, sort};
-use ledger_ingest::import::{ImportError, ImportOptions, ImportReport, import, partitions_of, source_of};
+use ledger_ingest::import::sort::{SortError, sort};
+use ledger_ingest::import::{
+    ImportError, ImportOptions, ImportReport, LineLimits, import, partitions_of, source_of,
+};
 use ledger_ingest::placing::Placement;
 use ledger_ingest::sign::SigningKeys;
-use ledger_ingest::text::{Line, LineError, Lines};
+use ledger_ingest::text::{Line, LineError};
 use ledger_store::DataDir;
 use serde::Serialize;
 
@@ -22,11 +25,14 @@ use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, open_r
 use crate::cli::{GivenFormat, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
-use crate::partner_list::{self, AppNames, ListEvents, ListForm};
+use crate::partner_list::{self, AppNames, ListEvents, ListForm, RecordedTimes};
 use crate::{Exit, Failure, evidence, local, secret};
 
 /// Refusals that an import that stops explains; `--check` lists them all.
 const KINDS_SHOWN: usize = 10;
+
+/// Lines of native events.
+type InputLines<'b> = Box<dyn Iterator<Item = Result<Line, LineError>> + 'b>;
 
 /// What an import did, for programs that ask for it.
 #[derive(Serialize)]
@@ -55,48 +61,36 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
     let Import { file, data_dir, source, topic, partitions, placing, brokers, .. } = args;
     let Import { check, sort, local, app_ids, accept_refusals, .. } = args;
     let input = InputFile::new(file);
-    let mut names = AppNames { ids: app_ids.into_iter().collect(), only: None };
-    if check {
-        name_apps(&mut names, &context.config([])?);
-        return run_check(context, &input, &names, accept_refusals);
-    }
+    let is_of_topic = source.is_some() || topic.is_some() || brokers.brokers.is_some();
     let (partitioner, brokers) = (partitioner_flag(placing.partitioner), brokers_flag(brokers.brokers));
     let loaded = context.loaded([data_dir_flag(data_dir), partitioner, brokers])?;
-    name_apps(&mut names, &loaded.config);
-    if local || local::is_local(&loaded.config) {
-        if source.is_some() || topic.is_some() || accept_refusals {
-            let message = "a ledger without Kafka has one source and one topic, and takes no refused line: --source, --topic and \
-                           --accept-refusals mean nothing there";
-            return Err(Failure::new(message).exit(Exit::Usage));
-        }
-        return import_local::run(context, &input, &names, &loaded.config, partitions, sort);
+    let config = &loaded.config;
+    let is_local = local || local::is_local(config);
+    if is_local && is_of_topic {
+        let message = "a ledger without Kafka has one source and one topic: --source, --topic and --brokers mean nothing there";
+        return Err(Failure::new(message).exit(Exit::Usage));
     }
-    let source = source_name(source, &input)?;
-    let placing = placing_of(&loaded);
-    let topic = topic.map_or_else(|| usual_topic(&loaded), Ok)?;
-    let config = loaded.config;
-    let mut options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
+    let mut names = AppNames { ids: app_ids.into_iter().collect(), only: None };
+    name_apps(&mut names, config);
+    let limits = LineLimits::new(now());
+    let limits = if is_local { LineLimits { event_max_bytes: EVENT_MAX_BYTES, ..limits } } else { limits };
+    if check {
+        return run_check(context, &input, &names, limits, accept_refusals);
+    }
+    let source = if is_local { None } else { Some(source_name(source, &input)?) };
     let bar = context.reading_progress(&input);
-    let lines = open_events(context, &input, &names, &bar)?;
-    if !DataDir::exists(&config.data_dir)? {
-        // Nothing is made for an import that cannot place its keys.
-        let partitions = partitions_of(&options.topic, options.partitions, &options.placing)?;
-        let by = options.placing.partitioner_afresh(&options.topic, partitions);
-        options.partitions = Some(partitions);
-        options.placing = Placement { set: Some(by.map_err(ImportError::Placement)?), kafka: None };
-    }
-    let (data, made) = secret::open(&config)?;
+    let lines = open_events(context, &input, &names, Some(config), &bar)?;
+    let options = match source {
+        Some(source) => options(&loaded, source, topic, partitions, accept_refusals)?,
+        None => ImportOptions { accept_refusals, ..local::import_options(config, partitions) },
+    };
+    let (data, made) = secret::open(config)?;
     for made in &made {
         context.report(made);
     }
-    let imported = if sort {
-        let sorted = sort_lines(lines, data.path())?;
-        bar.finish_and_clear();
-        let bar = context.progress("sorted lines");
-        bar.set_length(sorted.total());
-        let imported = import(&data, bar.wrap_iter(sorted), &options);
-        bar.finish_and_clear();
-        imported
+    let (lines, bar) = if sort { sorted(context, lines, data.path(), &bar)? } else { (lines, bar) };
+    let imported = if is_local {
+        import_local::import(config, &data, lines, &options, &input)?
     } else {
         import(&data, lines, &options)
     };
@@ -109,9 +103,30 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: Import) -> Result<Exit, F
         }
     }
     imported.map_err(|error| failure(context, error, sort))?;
-    evidence::sign_imported(&config, &data, &options.topic)?;
-    report_unsigned(context, &config)?;
+    evidence::sign_imported(config, &data, &options.topic)?;
+    report_unsigned(context, config)?;
     Ok(Exit::Done)
+}
+
+/// What a file is imported with that stands in for a topic.
+fn options(
+    loaded: &Loaded,
+    source: String,
+    topic: Option<String>,
+    partitions: Option<u32>,
+    accept_refusals: bool,
+) -> Result<ImportOptions, Failure> {
+    let placing = placing_of(loaded);
+    let topic = topic.map_or_else(|| usual_topic(loaded), Ok)?;
+    let mut options = ImportOptions { source, topic, partitions, placing, now: now(), accept_refusals };
+    if !DataDir::exists(&loaded.config.data_dir)? {
+        // Nothing is made for an import that cannot place its keys.
+        let partitions = partitions_of(&options.topic, options.partitions, &options.placing)?;
+        let by = options.placing.partitioner_afresh(&options.topic, partitions);
+        options.partitions = Some(partitions);
+        options.placing = Placement { set: Some(by.map_err(ImportError::Placement)?), kafka: None };
+    }
+    Ok(options)
 }
 
 /// The apps of the gateway have both names.
@@ -160,35 +175,42 @@ fn usual_topic(loaded: &Loaded) -> Result<String, Failure> {
         .hint("name the topic that the file stands in for: --topic TOPIC, or kafka.topics"))
 }
 
-/// The lines of a file: native events as they are, a list as the events that it makes.
-pub(super) fn open_events<'b>(
+/// The lines of a file: native events as they are, a list as the events that it makes. What its rows do not date has the time
+/// that is recorded in this data directory.
+fn open_events<'b>(
     context: &mut Context<'_, 'b>,
     input: &InputFile,
     names: &AppNames,
+    recorded_in: Option<&Config>,
     bar: &ProgressBar,
-) -> Result<Box<dyn Iterator<Item = Result<Line, LineError>> + 'b>, Failure> {
+) -> Result<InputLines<'b>, Failure> {
     let form = match context.global.format {
         Some(GivenFormat::ForgeAuditLog) => ListForm::ForgeAuditLog,
         Some(GivenFormat::Installations) => ListForm::Installations,
         _ => return Ok(Box::new(context.open_lines(input, bar)?)),
     };
     let text = context.open_text(input, bar)?;
-    let ListEvents { ndjson, rows, events, skipped, .. } =
-        partner_list::events(text, form, names, now(), &input.in_command())?;
+    let recorded = match recorded_in.filter(|_| form == ListForm::Installations) {
+        Some(config) => RecordedTimes::open(config)?,
+        None => RecordedTimes::default(),
+    };
+    let ListEvents { lines, rows, skipped } =
+        partner_list::events(text, form, names, &recorded, now(), &input.in_command())?;
     report_skipped(context, skipped);
-    context.report(&format!("{rows} rows of the list make {events} events"));
-    Ok(Box::new(Lines::new(Cursor::new(ndjson))))
+    context.report(&format!("{rows} rows of the list make {} events", lines.len()));
+    Ok(Box::new(lines.into_iter().map(Ok)))
 }
 
 fn run_check(
     context: &mut Context<'_, '_>,
     input: &InputFile,
     names: &AppNames,
+    limits: LineLimits,
     accepts_all: bool,
 ) -> Result<Exit, Failure> {
     let bar = context.reading_progress(input);
-    let lines = open_events(context, input, names, &bar)?;
-    let report = check(lines, now());
+    let lines = open_events(context, input, names, None, &bar)?;
+    let report = check(lines, limits);
     bar.finish_and_clear();
     let report = report?;
     context.print_one(&raw(&report)?)?;
@@ -212,16 +234,23 @@ fn run_check(
     }
 }
 
-pub(super) fn sort_lines(
-    lines: impl Iterator<Item = Result<Line, LineError>>,
+/// The lines in the order of their times, and a bar that counts them in place of the one of reading.
+fn sorted<'b>(
+    context: &Context<'_, 'b>,
+    lines: InputLines<'b>,
     directory: &Path,
-) -> Result<Sorted, Failure> {
-    sort(lines, directory).map_err(|error| match error {
+    reading: &ProgressBar,
+) -> Result<(InputLines<'b>, ProgressBar), Failure> {
+    let sorted = sort(lines, directory).map_err(|error| match error {
         error @ SortError::Temporary { .. } => {
             Failure::from(error).hint("it needs as much room there as the file has, unpacked")
         }
         error => error.into(),
-    })
+    })?;
+    reading.finish_and_clear();
+    let bar = context.progress("sorted lines");
+    bar.set_length(sorted.total());
+    Ok((Box::new(bar.wrap_iter(sorted)), bar))
 }
 
 /// What to do about many refusals.
@@ -244,7 +273,7 @@ fn report_summary(context: &mut Context<'_, '_>, report: &ImportReport, sorted: 
 }
 
 /// Says that recorded times are not those of the file.
-pub(super) fn report_raised(context: &mut Context<'_, '_>, applied: &ApplyCounts, sorted: bool) {
+fn report_raised(context: &mut Context<'_, '_>, applied: &ApplyCounts, sorted: bool) {
     let ApplyCounts { raised, raised_most_ms, .. } = *applied;
     if raised == 0 {
         return;

@@ -1,85 +1,71 @@
 //! `import` into a ledger without Kafka: through its journal, which is its source.
 //!
-//! Nothing is kept of a line that is no event, since the journal has events only: it is reported and not taken. A file that
-//! is imported again is in the journal again, and its events count once, by their ids.
+//! What is refused is a line of the journal too, redacted, and goes to quarantine from there. A file that is imported again is
+//! in the journal again, and its events count once, by their ids.
 
-use ledger_gateway::journal::JournalError;
-use ledger_ingest::import::journal_event;
-use ledger_ingest::text::Line;
+use ledger_gateway::journal::{EVENT_MAX_BYTES, JournalError};
+use ledger_ingest::import::{
+    ImportError, ImportOptions, ImportReport, LineForJournal, LineLimits, judge_first_lines, line_for_journal,
+};
+use ledger_ingest::text::{Line, LineError};
+use ledger_store::DataDir;
 
-use super::import::{open_events, report_raised, report_unsigned, sort_lines};
-use super::{Context, InputFile, now};
+use super::InputFile;
 use crate::config::Config;
-use crate::partner_list::AppNames;
-use crate::{Exit, Failure, evidence, local, secret};
+use crate::{Failure, local};
 
-/// Faults that are reported one by one; the rest is counted.
-const FAULTS_REPORTED: u64 = 20;
+/// Lines that are in the journal and not yet read from it.
+const LINES_AT_ONCE: usize = 5_000;
 
-/// Events that are in the journal and not yet read from it.
-const EVENTS_AT_ONCE: usize = 5_000;
-
-pub(super) fn run(
-    context: &mut Context<'_, '_>,
-    input: &InputFile,
-    names: &AppNames,
+/// Imports every line. The inner error is one of the file, as every import has it.
+pub(super) fn import(
     config: &Config,
-    partitions: Option<u32>,
-    sort: bool,
-) -> Result<Exit, Failure> {
-    let bar = context.reading_progress(input);
-    let mut lines = open_events(context, input, names, &bar)?;
-    let (data, made) = secret::open(config)?;
-    for made in &made {
-        context.report(made);
-    }
-    let journal = local::open_journal(config, &data).map_err(|failure| {
+    data: &DataDir,
+    lines: impl Iterator<Item = Result<Line, LineError>>,
+    options: &ImportOptions,
+    input: &InputFile,
+) -> Result<Result<ImportReport, ImportError>, Failure> {
+    let limits = LineLimits { now: options.now, event_max_bytes: EVENT_MAX_BYTES };
+    let lines = match judge_first_lines(lines, limits, data.path(), options.accept_refusals) {
+        Ok(judged) => judged,
+        Err(error) => return Ok(Err(error)),
+    };
+    let journal = local::open_journal(config, data).map_err(|failure| {
         let is_locked = failure.is::<JournalError>(|error| matches!(error, JournalError::Locked { .. }));
         if is_locked { failure.hint("`serve --local` runs there: stop it for the import") } else { failure }
     })?;
-    if sort {
-        lines = Box::new(sort_lines(lines, data.path())?);
-    }
-    let options = local::import_options(config, partitions);
-    let mut importing = local::LocalImport::open(&options, &data, &journal)?;
-    let (mut taken, mut faults) = (0_u64, 0_u64);
-    let mut waiting = Vec::new();
-    loop {
-        let line = lines.next().transpose()?;
-        let is_end = line.is_none();
-        if let Some(Line { number, text, .. }) = line {
-            match journal_event(text.trim_ascii(), now()) {
-                _ if text.trim_ascii().is_empty() => {}
-                Ok(event) => waiting.extend(event),
-                Err(rejection) => {
-                    faults += 1;
-                    if faults <= FAULTS_REPORTED {
-                        context.report(&format!("line {number}: {rejection}"));
-                    }
-                }
+    let mut importing = local::LocalImport::open(options, data, &journal)?;
+    let name = input.name().file_name().unwrap_or_default().to_string_lossy();
+    let (mut waiting, mut number, mut refused_before, mut cut_off) = (Vec::new(), 0, 0, None);
+    let mut recorded = options.now;
+    for line in lines {
+        let line = match line {
+            Ok(line) if line.is_cut_off() => {
+                cut_off = Some(line.origin);
+                break;
             }
+            Ok(line) => line,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        number = line.number;
+        match line_for_journal(&line, limits, &name) {
+            LineForJournal::Nothing => {}
+            LineForJournal::Event(native, at) => {
+                recorded = at;
+                waiting.push((native, at));
+            }
+            LineForJournal::Refused(line) if importing.is_refused_before(&line)? => refused_before += 1,
+            // As everywhere, at the time of what came before it.
+            LineForJournal::Refused(line) => waiting.push((line, recorded)),
         }
-        if is_end || waiting.len() >= EVENTS_AT_ONCE {
-            taken += waiting.len() as u64;
+        if waiting.len() >= LINES_AT_ONCE {
             journal.append_all(waiting.drain(..))?;
             importing.read_on()?;
         }
-        if is_end {
-            break;
-        }
     }
-    bar.finish_and_clear();
-    let applied = importing.finish(&journal)?;
-    context.report(&format!(
-        "{taken} events in the journal: {} appended ({} late), {} repeated, {} refused",
-        applied.appended, applied.late, applied.duplicates, applied.refused
-    ));
-    report_raised(context, &applied, sort);
-    evidence::sign_imported(config, &data, &local::topic(config))?;
-    report_unsigned(context, config)?;
-    if faults > 0 {
-        return Err(Failure::new(format!("{faults} line(s) are no events and were not taken"))
-            .hint("correct them and import the file again: what is recorded counts once"));
-    }
-    Ok(Exit::Done)
+    journal.append_all(waiting.drain(..))?;
+    importing.read_on()?;
+    let mut report = ImportReport { lines: number, ..importing.finish(&journal)? };
+    report.applied.duplicates += refused_before;
+    Ok(cut_off.map_or(Ok(report), |line| Err(ImportError::CutOff { line, before: report })))
 }

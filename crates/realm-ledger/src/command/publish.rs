@@ -136,7 +136,7 @@ fn send_journal(
     let report = |line: u64| bar.set_position(line.saturating_sub(first));
     let published = publish_waiting(&journal, &config.kafka, again, report);
     bar.finish_and_clear();
-    let PublishedLines { lines, messages, partitioner } = published.map_err(|error| {
+    let PublishedLines { lines, messages, passed_over, partitioner } = published.map_err(|error| {
         let hint = match error {
             PublishJournalError::Elsewhere { .. } => "`--again` publishes all of it to this topic",
             _ => "publish it again: it goes on where this ended",
@@ -149,6 +149,10 @@ fn send_journal(
         config.kafka.topics.join(", "),
         placed.unwrap_or_default()
     ));
+    if passed_over > 0 {
+        return Err(Failure::new(format!("the topic does not take {passed_over} lines of the journal"))
+            .hint("unpublished.ndjson beside the journal has them; see max.message.bytes of the topic"));
+    }
     Ok(Exit::Done)
 }
 

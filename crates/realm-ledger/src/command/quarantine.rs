@@ -211,7 +211,7 @@ fn append_to_journal(
     let mut importing = LocalImport::open(&options, &data, &journal)?;
     journal.append_blocking(&to_native_json(event), now())?;
     importing.read_on()?;
-    let applied = importing.finish(&journal)?;
+    let applied = importing.finish(&journal)?.applied;
     if applied.refused > 0 {
         evidence::sign_imported(config, &data, &item.shard.topic)?;
         return Err(Failure::new(format!("item {item} was refused again")).hint(LATER));

@@ -115,6 +115,7 @@ pub(super) const SETTINGS: &[SettingRow] = &[
     setting("gateway.install_keys", |config| SettingSlot::Texts(&mut config.gateway.install_keys)),
     setting("gateway.forge_jwks", |config| SettingSlot::Texts(&mut config.gateway.forge_jwks)),
     setting("gateway.site_hosts", |config| SettingSlot::Texts(&mut config.gateway.site_hosts)),
+    setting("gateway.forward_ca", |config| SettingSlot::OptionalPath(&mut config.gateway.forward_ca)),
     setting("gateway.record_actor", |config| SettingSlot::Switch(&mut config.gateway.record_actor)),
     setting("gateway.journal_max", |config| SettingSlot::Bytes(&mut config.journal.max_bytes)),
     setting("gateway.journal_keep", |config| SettingSlot::Duration(&mut config.journal.keep)),

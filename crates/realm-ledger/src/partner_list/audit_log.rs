@@ -37,7 +37,7 @@ pub(super) struct AuditRow {
     pub(super) day: Date,
     /// With the time of day, in UTC where it has an offset.
     pub(super) time: Option<DateTime>,
-    line: u64,
+    pub(super) line: u64,
     site: String,
     pub(super) app_id: String,
     /// In lower case.

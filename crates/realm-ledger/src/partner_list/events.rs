@@ -10,8 +10,8 @@
 //!
 //! The ids follow from the rows, so that a row that comes again in another file is the same event. An audit log has days:
 //! its events are at 00:00 UTC, and rows of one day keep their order, which has to tell something where they contradict each
-//! other. A row of a table without `installedAt` is of the beginning of the day of the import: the table says that it is so,
-//! and not since when. Its id has no day, so on another day the same row is no other event.
+//! other. A row of a table without `installedAt` is of the beginning of the day of its first import: the table says that it is
+//! so, and not since when. Its id has no day; imported again, it has the time with which it is recorded.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,14 @@ use csv::StringRecord;
 use jiff::tz::Offset;
 use ledger_core::limits::DAY_MS;
 use ledger_core::time::Timestamp;
-use ledger_ingest::text::{Looks, Text};
+use ledger_ingest::text::{Line, Looks, Text};
 use ledger_record::json::time::{format_instant, parse_instant};
 use serde_json::{Value, json};
 
 use super::audit_log::{AuditColumns, AuditLog, AuditRow, read_log};
 use super::{
-    AppNames, Key, SkippedRows, invalid, key, line_of, no_columns, no_csv, parse_realm, plain, read_csv,
+    AppNames, Key, RecordedTimes, SkippedRows, invalid, key, line_of, no_columns, no_csv, parse_realm, plain,
+    read_csv,
 };
 use crate::Failure;
 
@@ -39,11 +40,10 @@ pub(crate) enum ListForm {
 /// What a list makes.
 #[derive(Debug)]
 pub(crate) struct ListEvents {
-    /// Native events, one a line.
-    pub(crate) ndjson: Vec<u8>,
+    /// Native events, with the lines of their rows.
+    pub(crate) lines: Vec<Line>,
     /// Rows that count.
     pub(crate) rows: u64,
-    pub(crate) events: u64,
     pub(crate) skipped: SkippedRows,
 }
 
@@ -52,6 +52,7 @@ pub(crate) fn events(
     text: Text<'_>,
     form: ListForm,
     names: &AppNames,
+    recorded: &RecordedTimes,
     now: Timestamp,
     file: &str,
 ) -> Result<ListEvents, Failure> {
@@ -79,7 +80,12 @@ pub(crate) fn events(
             for row in reader.records() {
                 let row = row.map_err(no_csv)?;
                 refuse_broken(&row, header.len())?;
-                rows.push(columns.read(&row, now)?);
+                let mut row = columns.read(&row, now)?;
+                if !row.is_dated {
+                    let id = event_id(FORM, None, "installed", &[&row.realm]);
+                    row.time = recorded.find(&row.key, &id)?.unwrap_or(row.time);
+                }
+                rows.push(row);
             }
             refuse_two_realms(&rows)?;
             Ok(of_table(rows))
@@ -124,11 +130,11 @@ fn refuse_broken(row: &StringRecord, columns: usize) -> Result<(), Failure> {
     }
 }
 
-/// Refuses rows that put an installation in two realms at one time.
+/// Refuses rows that put an installation in two realms at one time. All rows without one are of one time.
 fn refuse_two_realms(rows: &[PartnerRow]) -> Result<(), Failure> {
-    let mut known = BTreeMap::<(&Key, Timestamp), &PartnerRow>::new();
+    let mut known = BTreeMap::<(&Key, Option<Timestamp>), &PartnerRow>::new();
     for row in rows {
-        let before = known.entry((&row.key, row.time)).or_insert(row);
+        let before = known.entry((&row.key, row.is_dated.then_some(row.time))).or_insert(row);
         if before.realm != row.realm {
             return Err(Failure::new(format!(
                 "line {} says {}, and line {} said another realm of the same installation",
@@ -177,6 +183,7 @@ fn of_audit_log(AuditLog { rows, mut skipped, .. }: AuditLog) -> ListEvents {
             continue;
         };
         list.rows += 1;
+        list.origin = row.line;
         list.put("forge-audit-log", &key, kind, time, true, fields);
     }
     list.finish(skipped)
@@ -282,27 +289,37 @@ impl TableColumns {
     }
 }
 
+/// Begins the ids of events of a table.
+const FORM: &str = "installations";
+
 /// In the order of time, as recorded time never goes back.
 fn of_table(mut rows: Vec<PartnerRow>) -> ListEvents {
     rows.sort_by_key(|row| row.time);
     let mut list = EventLines { rows: rows.len() as u64, ..EventLines::default() };
-    for PartnerRow { key, time, is_dated, realm, others, .. } in rows {
+    for PartnerRow { line, key, time, is_dated, realm, others } in rows {
+        list.origin = line;
         let mut fields = json!({ "endpointRealm": realm });
         for (name, value) in others {
             fields[name] = json!(value);
         }
-        list.put("installations", &key, "installed", time, is_dated, fields);
-        list.put("installations", &key, "data-located", time, is_dated, json!({ "realm": realm }));
+        list.put(FORM, &key, "installed", time, is_dated, fields);
+        list.put(FORM, &key, "data-located", time, is_dated, json!({ "realm": realm }));
     }
     list.finish(SkippedRows::default())
+}
+
+/// The id of an event, without its time where the row has none.
+fn event_id(form: &str, time: Option<&str>, kind: &str, realms: &[&str]) -> String {
+    [&[form, time.unwrap_or("undated"), kind], realms].concat().join(" ")
 }
 
 /// Events on their way to lines.
 #[derive(Default)]
 struct EventLines {
-    ndjson: Vec<u8>,
+    lines: Vec<Line>,
     rows: u64,
-    events: u64,
+    /// The line of the row whose events are put.
+    origin: u64,
     /// How often an installation had an id: rows that are alike are as many events.
     ids: BTreeMap<(Key, String), u64>,
 }
@@ -313,8 +330,7 @@ impl EventLines {
         let time = format_instant(time);
         let realms = ["endpointRealm", "realm", "sourceRealm", "targetRealm"];
         let realms = realms.iter().filter_map(|name| fields[name].as_str());
-        let dated = [form, if is_dated { &time } else { "undated" }, kind];
-        let id = dated.into_iter().chain(realms).collect::<Vec<_>>().join(" ");
+        let id = event_id(form, is_dated.then_some(&*time), kind, &realms.collect::<Vec<_>>());
         let count = self.ids.entry((key.clone(), id.clone())).or_default();
         *count += 1;
         let id = if *count == 1 { id } else { format!("{id} {count}") };
@@ -324,13 +340,12 @@ impl EventLines {
         if let (Some(event), Value::Object(fields)) = (event.as_object_mut(), fields) {
             event.extend(fields);
         }
-        self.ndjson.extend_from_slice(event.to_string().as_bytes());
-        self.ndjson.push(b'\n');
-        self.events += 1;
+        let (number, text) = (self.lines.len() as u64 + 1, event.to_string().into_bytes());
+        self.lines.push(Line { number, origin: self.origin, text, ended: true });
     }
 
     fn finish(self, skipped: SkippedRows) -> ListEvents {
-        ListEvents { ndjson: self.ndjson, rows: self.rows, events: self.events, skipped }
+        ListEvents { lines: self.lines, rows: self.rows, skipped }
     }
 }
 
@@ -341,10 +356,10 @@ mod tests {
     fn made(form: ListForm, text: &str) -> (Vec<String>, SkippedRows) {
         let text = Text::open(text.as_bytes()).unwrap();
         let now = Timestamp::from_millis(1_767_225_600_000 + 3_600_000);
-        let made = events(text, form, &AppNames::default(), now, "FILE").unwrap();
-        let lines = made.ndjson.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let shown = lines.map(|line| {
-            let event: Value = serde_json::from_slice(line).unwrap();
+        let made = events(text, form, &AppNames::default(), &RecordedTimes::default(), now, "FILE").unwrap();
+        assert!((1..).zip(&made.lines).all(|(number, line)| line.number == number && line.origin > 1));
+        let shown = made.lines.iter().map(|line| {
+            let event: Value = serde_json::from_slice(&line.text).unwrap();
             let fields =
                 ["clientKey", "time", "type", "endpointRealm", "realm", "targetRealm", "migrationId"];
             let fields = fields.iter().filter_map(|name| event[name].as_str());
@@ -388,7 +403,7 @@ mod tests {
 
     fn refused(form: ListForm, text: &str) -> String {
         let (text, now) = (Text::open(text.as_bytes()).unwrap(), Timestamp::from_millis(1_767_229_200_000));
-        events(text, form, &AppNames::default(), now, "FILE").unwrap_err().reason()
+        events(text, form, &AppNames::default(), &RecordedTimes::default(), now, "FILE").unwrap_err().reason()
     }
 
     const HEADER: &str = "App ID,Site ID,Environment,Event,Event date,Location,Target location";
@@ -440,18 +455,6 @@ mod tests {
             table("a,app,EU,,\na,app,US,,\n"),
             "line 3 says US, and line 2 said another realm of the same installation"
         );
-    }
-
-    #[test]
-    fn row_without_a_date_is_the_same_event_on_another_day() {
-        let ids = |now: i64| -> Vec<Value> {
-            let text = Text::open(&b"clientKey,appKey,realm\na,app,EU\n"[..]).unwrap();
-            let now = Timestamp::from_millis(now);
-            let made = events(text, ListForm::Installations, &AppNames::default(), now, "FILE").unwrap();
-            let lines = made.ndjson.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()["id"].clone()).collect()
-        };
-        assert_eq!(ids(1_767_229_200_000), ids(1_767_229_200_000 + 3 * DAY_MS));
     }
 
     #[test]
