@@ -1,7 +1,8 @@
 //! No secret reaches an event, the quarantine or the text of a rejection.
 
+use ledger_ingest::decode::{Message, decode};
 use ledger_ingest::quarantine::refused;
-use ledger_record::rejection::RefusedBody;
+use ledger_record::rejection::{Reason, RefusedBody};
 use serde_json::{Value, json};
 
 use super::connect::payload;
@@ -167,4 +168,20 @@ fn non_json_body_is_kept_as_a_digest() {
     for body in [cut.as_bytes(), b"sharedSecret=canary", b"\"canary\"", b"\x0a\x06canary"] {
         assert_clean(&Sent { value: Some(body.to_vec()), ..Sent::default() }, "no JSON");
     }
+}
+
+#[test]
+fn line_of_a_message_that_was_refused_before_is_that_refusal_and_nothing_of_it_is_believed() {
+    let value = br#"{"crc":"0","recordedAt":"2026-01-01T00:00:00Z","refused":{"reason":"time-in-future","path":"a canary",
+        "detail":"Authorization: Bearer canary","json":"{\"id\":\"7\",\"sharedSecret\":\"canary\",\"note\":\"canary\"}"}}"#;
+    let message = Message { value: Some(value), ..Message::default() };
+    let rejection = decode(&message).unwrap_err();
+    assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::TimeInFuture, None));
+    let kept = refused(&message, rejection);
+    assert_eq!(kept.body, RefusedBody::Json(r#"{"id":"7","note":"***"}"#.to_owned()));
+    assert!(!format!("{kept:?}").contains("canary"), "{kept:?}");
+    // What has an id is an event, or none on its own account.
+    let value = br#"{"id":"7","refused":{"reason":"time-in-future","detail":""}}"#;
+    let rejection = decode(&Message { value: Some(value), ..Message::default() }).unwrap_err();
+    assert_eq!((rejection.reason, rejection.path.as_deref()), (Reason::MissingField, Some("type")));
 }

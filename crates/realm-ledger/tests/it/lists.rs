@@ -62,7 +62,7 @@ fn table_of_installations_says_where_the_data_is() {
 }
 
 #[test]
-fn journal_takes_events_alone_and_says_which_lines_are_none() {
+fn journal_takes_events_and_what_quarantine_gets_of_other_lines() {
     let world = World::new();
     let event = |id: u32| {
         format!(
@@ -72,27 +72,32 @@ fn journal_takes_events_alone_and_says_which_lines_are_none() {
     let conflict = event(1).replace("\"EU\"", "\"US\"");
     let file = world.file("mixed.ndjson", &format!("{}\nno event\n\n{}\n{conflict}\n", event(1), event(2)));
     let import = world.ask(&format!("import {} --local", file.display()));
-    assert!(import.messages.contains("line 2: "), "{}", import.messages);
-    let summary = "3 events in the journal: 2 appended (0 late), 0 repeated, 1 refused";
+    let summary = "5 lines: 0 taken before, 2 events appended (0 late), 0 repeated, 2 refused";
     assert!(import.messages.contains(summary), "{}", import.messages);
-    assert!(import.messages.contains("1 line(s) are no events and were not taken"), "{}", import.messages);
+    import.done();
     assert_eq!(state(&world, "acme")["pinnedRealm"], "EU");
     let journal = std::fs::read_dir(world.data_dir().join("journal")).unwrap();
     for file in journal {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains("canary") && !text.contains("no event"), "{text}");
     }
+    let detail = world.ask("quarantine show realm.lifecycle/0/1").done();
+    assert!(detail.contains("; line 2 of mixed.ndjson"), "{detail}");
     // From now on files go through the journal, whether it is said or not.
     let again = world.ask(&format!("import {}", file.display()));
-    assert!(again.messages.contains("0 appended (0 late), 2 repeated, 1 refused"), "{}", again.messages);
+    assert!(
+        again.messages.contains("0 events appended (0 late), 3 repeated, 1 refused"),
+        "{}",
+        again.messages
+    );
     let items = world.ask("quarantine list").done();
-    let item: Value = serde_json::from_str(items.lines().next().unwrap()).unwrap();
+    let item: Value = serde_json::from_str(items.lines().nth(1).unwrap()).unwrap();
     assert_eq!(
         (&item["source"]["name"], &item["reason"]),
         (&"import:journal".into(), &"event-id-conflict".into()),
         "{item}"
     );
-    let name = format!("{}/0/1", item["topic"].as_str().unwrap());
+    let name = format!("{}/0/2", item["topic"].as_str().unwrap());
     let retried = world.ask(&format!("quarantine retry {name}"));
     assert!(retried.messages.contains("was refused again"), "{}", retried.messages);
     let mut verify = Run::new("verify --data-dir");
