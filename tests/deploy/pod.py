@@ -2,7 +2,7 @@
 
 Arguments: the program, and an empty directory that stands for the root of the pod's file system. Input: the manifests.
 Output: that of `config show`. Volumes of ConfigMaps and Secrets are written where they are mounted, the command of the
-init container runs, then the program checks its configuration in the environment of its container.
+init container runs, then the program checks its configuration, and the files that it names, in the environment of its container.
 """
 
 import pathlib
@@ -38,6 +38,18 @@ for container in (preparing, serving):
             (path / file).write_text(text)
 
 
+def make_certificate(path):
+    """What a Secret of type kubernetes.io/tls has that the chart does not make, with its authority."""
+    files = ["-keyout", path / "tls.key", "-out", path / "tls.crt"]
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    subprocess.run([*made, "-subj", "/CN=ledger", *files], check=True, stderr=subprocess.DEVNULL)
+    (path / "ca.crt").write_text((path / "tls.crt").read_text())
+
+
+if "tls" in volumes:
+    make_certificate(root / "etc/tls")
+
+
 def inside(text):
     """The same text, with the paths of the pod's file system."""
     paths = "|".join(map(re.escape, sorted(mounts, key=len, reverse=True)))
@@ -45,6 +57,9 @@ def inside(text):
 
 
 subprocess.run([*preparing["command"], *map(inside, preparing["args"])], check=True, env={"PATH": "/usr/bin:/bin"})
+# The files that it names are those of the pod.
+prepared = root / "run/realm-ledger/realm-ledger.toml"
+prepared.write_text(inside(prepared.read_text()))
 environment = {}
 for variable in serving["env"]:
     field = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")

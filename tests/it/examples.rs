@@ -110,11 +110,21 @@ fn events() -> Vec<Message> {
         "baseUrl": "https://example.com", "regionBaseUrls": urls, "dataResidency": { "realmPersistence": true }
     } });
     let installed = json!({ "clientKey": CLIENT, "endpointRealm": "EU", "productRealm": "EU" });
+    let site = |client: &str, name: &str| json!({ "clientKey": client, "endpointRealm": "EU", "siteUrl": format!("https://{name}.atlassian.net") });
+    let migration =
+        json!({ "clientKey": "initech.atlassian.net", "migrationId": "57500", "targetRealm": "US" });
     let other = json!({ "clientKey": "globex.atlassian.net" });
     vec![
         Message::new(APP, event("d-1", "descriptor-published", 300, &descriptor)),
         Message::new(CLIENT, event("e-1", "installed", 200, &installed)),
         Message::new(CLIENT, event("e-2", "uninstalled", 2, &json!({ "clientKey": CLIENT }))),
+        Message::new(
+            "initech.atlassian.net",
+            event("m-1", "installed", 100, &site("initech.atlassian.net", "initech")),
+        ),
+        Message::new("initech.atlassian.net", event("m-2", "migration-scheduled", 5, &migration)),
+        Message::new("hooli-old", event("h-1", "installed", 90, &site("hooli-old", "hooli"))),
+        Message::new("hooli-new", event("h-2", "installed", 10, &site("hooli-new", "hooli"))),
         // Under the key of another tenant.
         Message::new(CLIENT, event("e-3", "disabled", 1, &other)),
     ]
@@ -221,7 +231,6 @@ fn examples_print_what_stands_behind_them() {
             ("HOST", server.url.trim_start_matches("http://").to_owned()),
             ("AUTH", format!("authorization: Bearer {token}")),
             ("TOKEN", token),
-            ("BROKERS", broker.cluster().bootstrap().to_owned()),
         ],
         python_begin: blocks.iter().find(|block| block.language == "python").unwrap().code.clone(),
     };

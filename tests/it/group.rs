@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use ledger_tests::kafka::{self, Cluster, Message};
+use ledger_store::Partitioner;
+use ledger_tests::kafka::{self, Cluster, Isolation, Message};
 use ledger_tests::server::{self, Server, Setup};
 use ledger_tests::{scratch, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const APP: &str = "app";
 
@@ -126,4 +127,70 @@ fn process_takes_over_partitions_of_a_leaving_one() {
     assert_eq!(ask(&first, &tenant(foreign, "later")).1["code"], "not-ready");
     first.drain();
     second.drain();
+}
+
+/// Regression: a process that does not feed the tenant published what is recorded with other content, and answered 202.
+#[test]
+fn command_is_taken_only_where_its_shard_is_fed() {
+    let cluster = kafka::shared();
+    let topic = kafka::unique_name("group-commands");
+    cluster.create_topic(&topic, 2, &[("message.timestamp.type", "LogAppendTime")]);
+    let scratch = scratch::directory();
+    let [one, two] = ["one", "two"].map(|name| {
+        let mut setup = setup(cluster, &topic, name, scratch.path());
+        setup.more.push(("KAFKA__PARTITIONER", "murmur2".to_owned()));
+        setup.more.push(("EVIDENCE__TICK_INTERVAL", "1h".to_owned()));
+        (Server::start(&setup, &scratch.path().join(format!("{name}.log"))), setup.data_dir)
+    });
+    let owners = shared(&one.0, &two.0);
+    // Tenants of the first partition, and one of the second.
+    let placed = |partition: u32| {
+        let names = (0..).map(|number| format!("tenant-{number}"));
+        names.filter(move |name| Partitioner::Murmur2.partition(name.as_bytes(), 2) == Some(partition))
+    };
+    let known = placed(0).next().unwrap();
+    let install = format!(
+        r#"{{"id":"i","type":"installed","time":"2026-01-02T00:00:00Z","clientKey":"{known}","appKey":"{APP}","endpointRealm":"EU"}}"#
+    );
+    cluster.produce(&topic, &[Message::new(known.clone(), install)]);
+    answers(owners[0], &known);
+    let pin = |id: &str, client: &str, reason: &str| {
+        json!({"id": id, "type": "override", "time": "2026-01-03T00:00:00Z", "clientKey": client, "appKey": APP,
+               "action": "PIN", "realm": "US", "actor": "eva", "reason": reason})
+    };
+    let post = |owner: usize, event: &Value| owners[owner].post("/v1/commands", event);
+    let (status, recorded) = post(0, &pin("pin-1", &known, "case 1"));
+    assert_eq!((status, recorded["records"].as_array().map(Vec::len)), (201, Some(1)), "{recorded}");
+    let newcomer = placed(0).nth(1).unwrap();
+    let before = cluster.read_all(&topic, Isolation::ReadCommitted).len();
+    for event in
+        [pin("pin-1", &known, "case 2"), pin("pin-1", &known, "case 1"), pin("pin-2", &newcomer, "case 3")]
+    {
+        let (status, problem) = post(1, &event);
+        assert_eq!((status, &problem["code"]), (503, &json!("not-ready")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(&format!("{topic}/0")), "{problem}");
+    }
+    assert_eq!(cluster.read_all(&topic, Isolation::ReadCommitted).len(), before, "nothing was published");
+    assert_eq!(post(0, &pin("pin-1", &known, "case 2")).1["code"], "event-id-conflict");
+    assert_eq!(post(0, &pin("pin-2", &newcomer, "case 3")).0, 201);
+    assert_eq!(post(1, &pin("pin-3", &placed(1).next().unwrap(), "case 4")).0, 201);
+
+    // One of a whole app has a copy in every shard, so any process knows its id.
+    let policy = |days: u32| {
+        json!({"id": "policy-1", "type": "policy-set", "time": "2026-01-01T00:00:00Z", "appKey": APP,
+               "policy": {"mode": "days", "days": days}, "actor": "eva", "reason": "case 5"})
+    };
+    let (status, answer) = post(1, &policy(5));
+    assert_eq!((status, &answer["elsewhere"]), (201, &json!([format!("{topic}/0")])), "{answer}");
+    assert_eq!((answer["records"].as_array().map(Vec::len), &answer["pending"]), (Some(1), &Value::Null));
+    wait::until("the other shard has it", || {
+        owners[0].get(&format!("/v1/commands/policy-1?appKey={APP}")).0 == 200
+    });
+    for owner in [0, 1] {
+        assert_eq!(post(owner, &policy(6)).1["code"], "event-id-conflict");
+    }
+    for (server, data_dir) in [one, two] {
+        server.drain();
+        server::verified(&data_dir, &[]);
+    }
 }

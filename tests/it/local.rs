@@ -4,6 +4,7 @@ mod importing;
 mod moving_on;
 mod publishing;
 mod restored;
+mod retried;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

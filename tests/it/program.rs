@@ -81,36 +81,49 @@ fn data_directory_of_another_cluster_is_refused() {
 }
 
 #[test]
-fn refused_event_is_retried_through_kafka() {
+fn refused_event_is_retried_through_the_server_and_through_kafka() {
     let cluster = kafka::shared();
     let scratch = scratch::directory();
     let setup = setup(cluster, &kafka::unique_name("retry"), scratch.path());
     cluster.produce(&setup.topic, &[enabled("e-1", "someone-else"), Message::new("acme", "no JSON")]);
+    cluster.produce(&setup.topic, &[enabled("e-2", "someone-else")]);
     let server = Server::start(&setup, &scratch.path().join("log"));
     server.wait_until_ready(1);
-    let retry = |item: &str| {
+    let retry = |item: &str, through: &[&str]| {
         let mut command = server::command();
         command.env("REALM_LEDGER_DATA_DIR", &setup.data_dir);
-        command.args(["quarantine", "retry", item, "--brokers", &setup.brokers, "--url", &server.url]);
+        command.args(["quarantine", "retry", item]).args(through);
         let output = command.output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let [printed, reported] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), printed, reported)
     };
     let item = |seq: u64| format!("{}/0/{seq}", setup.topic);
+    let (through_server, through_kafka) = (["--url", &server.url], ["--brokers", &setup.brokers]);
+    let sent = || cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
 
-    let (code, reported) = retry(&item(1));
+    let (code, printed, reported) = retry(&item(1), &["--url", &server.url, "--dry-run"]);
+    assert!(code == Some(0) && reported.contains("1 installation(s) would change"), "{printed}{reported}");
+    assert_eq!(sent().len(), 3, "a dry run publishes nothing");
+    // Kafka has the event again under the right key, and the ledger appends it from there. The server has waited for it.
+    let (code, printed, reported) = retry(&item(1), &through_server);
     assert_eq!(code, Some(0), "{reported}");
-    assert!(reported.contains("was sent to"), "{reported}");
-    // Kafka has the event again under the right key, and the ledger appends it from there.
-    let sent = cluster.read_all(&setup.topic, kafka::Isolation::ReadCommitted);
-    assert_eq!(sent.len(), 3);
-    assert_eq!(sent[2].key.as_deref(), Some(&b"acme"[..]));
+    let record: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&record["partition"], &record["seq"]), (&0.into(), &1.into()));
+    assert_eq!(sent()[3].key.as_deref(), Some(&b"acme"[..]));
     assert_eq!(ids_of(&server, "acme"), ["e-1"]);
+    assert_eq!(retry(&item(1), &through_server).1, printed, "again: its record");
+    assert_eq!(sent().len(), 4);
+    let (code, _, reported) = retry(&item(3), &through_kafka);
+    assert!(code == Some(0) && reported.contains("was sent to"), "{reported}");
+    assert_eq!(sent()[4].key.as_deref(), Some(&b"acme"[..]));
+    wait::until("the other is recorded", || ids_of(&server, "acme") == ["e-1", "e-2"]);
 
     // A message that is no JSON was not kept, and an unknown one cannot be sent.
-    let (code, reported) = retry(&item(2));
-    assert_eq!(code, Some(1), "{reported}");
-    assert!(reported.contains("only the SHA-256 was kept"), "{reported}");
-    let (code, reported) = retry(&item(3));
-    assert_eq!(code, Some(1), "{reported}");
+    for through in [through_server, through_kafka] {
+        let (code, _, reported) = retry(&item(2), &through);
+        assert!(code == Some(1) && reported.contains("only the SHA-256 was kept"), "{reported}");
+        let (code, _, reported) = retry(&item(4), &through);
+        assert!(code == Some(1) && reported.contains("quarantine list"), "{reported}");
+    }
     server.drain();
 }

@@ -1,55 +1,18 @@
 //! Spans: the `traceparent` of a message is the parent of its decision's span, which a collector gets by OTLP, and which is
 //! the `traceparent` of the decision's message. Without a collector nothing of it happens.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
 
+use ledger_tests::gateway::Script;
 use ledger_tests::kafka::{self, Isolation, Message, Received};
 use ledger_tests::server::{Server, Setup};
-use ledger_tests::{python, scratch, wait};
-use serde_json::Value;
+use ledger_tests::{scratch, wait};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PRODUCER: &str = "b7ad6b7169203331";
 
-/// OpenTelemetry's own messages, in Python.
-struct Collector {
-    process: Child,
-    url: String,
-    spans: Receiver<Value>,
-}
-
-impl Collector {
-    fn start() -> Self {
-        let mut script = python::script("receive_otlp.py");
-        let mut process = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = lines.next().unwrap().unwrap();
-        let (sender, spans) = channel();
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // The test may be over.
-                let _ = sender.send(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { process, url: format!("http://127.0.0.1:{port}"), spans }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        // An error means that it has already ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// The messages about two installs: one with a trace, and one without.
-fn decisions(scratch: &Path, collector: Option<&Collector>) -> Vec<Received> {
+fn decisions(scratch: &Path, collector: Option<&Script>) -> Vec<Received> {
     let cluster = kafka::shared();
     let mut setup = Setup::new(cluster, kafka::unique_name("traced"), scratch.join("data"));
     setup.decisions_topic = kafka::unique_name("traced-decisions");
@@ -77,10 +40,11 @@ fn decisions(scratch: &Path, collector: Option<&Collector>) -> Vec<Received> {
 
 #[test]
 fn decision_is_below_the_span_of_its_message() {
-    let (scratch, collector) = (scratch::directory(), Collector::start());
+    // OpenTelemetry's own messages, in Python.
+    let (scratch, collector) = (scratch::directory(), Script::verifier("receive_otlp.py"));
     let published = decisions(scratch.path(), Some(&collector));
     // Sent at the latest when the server ended.
-    let span = collector.spans.recv_timeout(Duration::from_secs(30)).expect("a span");
+    let span = collector.next_line();
     let own = span["span"].as_str().unwrap();
     let told = ["service", "name", "trace", "parent"].map(|member| span[member].as_str().unwrap());
     assert_eq!(told, ["realm-ledger", "decide", TRACE, PRODUCER], "{span}");
@@ -88,7 +52,7 @@ fn decision_is_below_the_span_of_its_message() {
     assert!(span["nanoseconds"].as_u64().unwrap() > 0, "{span}");
     assert_eq!(published[0].header("traceparent"), Some(&*format!("00-{TRACE}-{own}-01")));
     assert_eq!(published[1].header("traceparent"), None);
-    assert!(collector.spans.recv_timeout(Duration::from_millis(500)).is_err(), "one message had a trace");
+    assert!(collector.lines_so_far().is_empty(), "one message had a trace");
 }
 
 #[test]

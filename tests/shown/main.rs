@@ -13,6 +13,9 @@ fn main() -> Answered<()> {
         Some("back_up") => back_up(),
         Some("search") => search(),
         Some("submit") => submit(),
+        Some("retry") => retry(),
+        Some("migrations") => migrations(),
+        Some("lineage") => lineage(),
         other => Err(format!("no example is called {other:?}").into()),
     }
 }

@@ -48,6 +48,30 @@ fn refused() -> Answered<()> {
     Ok(())
 }
 
+fn retry() -> Answered<()> {
+    let request = ureq::post(format!("{}/v1/quarantine/realm.lifecycle/0/1/retry", env::var("U")?));
+    let request = request.header("authorization", format!("Bearer {}", env::var("TOKEN")?));
+    let mut became = request.content_type("application/json").send("{}")?;
+    let became: Value = serde_json::from_reader(became.body_mut().as_reader())?;
+    println!("{} {}", became["id"], became["records"][0]["topic"]);
+    Ok(())
+}
+
+fn migrations() -> Answered<()> {
+    let pending = ask_json("/v1/migrations?overdue=true")?;
+    for found in pending["installations"].as_array().into_iter().flatten() {
+        println!("{} to {}", found["clientKey"], found["migration"]["targetRealm"]);
+    }
+    Ok(())
+}
+
+fn lineage() -> Answered<()> {
+    for proposal in ask_json("/v1/lineage")?["proposals"].as_array().into_iter().flatten() {
+        println!("{} goes on as {}", proposal["from"]["clientKey"], proposal["to"]["clientKey"]);
+    }
+    Ok(())
+}
+
 fn proof() -> Answered<()> {
     let mut bundle = ask("/v1/tenants/acme.atlassian.net/proof", "application/x-ndjson")?;
     let bundle = bundle.read_to_string()?;

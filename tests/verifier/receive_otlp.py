@@ -40,6 +40,6 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-print(server.server_address[1], flush=True)
+print(json.dumps({"url": f"http://127.0.0.1:{server.server_address[1]}"}), flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()

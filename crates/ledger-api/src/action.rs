@@ -27,6 +27,16 @@ pub const SUBMIT: Action = Action {
               while some are pending. With `dryRun` 200: what it would change, and nothing is published.",
 };
 
+/// A refused message is published once more.
+pub const RETRY: Action = Action {
+    name: "Retry",
+    route: "/v1/quarantine/{topic}/{partition}/{seq}/retry",
+    method: Some("RetryQuarantineItem"),
+    access: AccessScope::Operate,
+    summary: "Publishes the event of a refused message once more, under its own key, and answers as a command does. With `dryRun` \
+              200: what it would change, and nothing is published.",
+};
+
 /// A backup is made.
 pub const BACKUP: Action = Action {
     name: "Backup",
@@ -37,7 +47,7 @@ pub const BACKUP: Action = Action {
 };
 
 /// Every action.
-pub const ACTIONS: [&Action; 2] = [&SUBMIT, &BACKUP];
+pub const ACTIONS: [&Action; 3] = [&SUBMIT, &RETRY, &BACKUP];
 
 impl Action {
     /// The action of a route over HTTP.

@@ -128,6 +128,8 @@ pub enum BackupRefusal {
     NotConfigured,
     /// Another backup is being made.
     Busy(String),
+    /// The data directory lacks what the last backup has.
+    Differs(String),
     /// Nothing follows it any more.
     Stopped,
     /// It failed.

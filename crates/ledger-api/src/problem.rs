@@ -81,6 +81,8 @@ problems! {
     NoBackupDir: 409 FailedPrecondition "no-backup-dir" "No directory for backups";
     /// Another backup is being made there.
     BackupRunning: 409 FailedPrecondition "backup-running" "Another backup is running";
+    /// The last backup has what is not here any more; nothing is made, and nothing removed.
+    BackupDiffers: 409 FailedPrecondition "backup-differs" "The last backup has what is not here";
     /// The body is longer than any question.
     BodyTooLarge: 413 ResourceExhausted "body-too-large" "Body too large";
     /// Path and parameters together are too long.

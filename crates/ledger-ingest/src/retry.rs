@@ -9,12 +9,12 @@ use ledger_core::event::Event;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::record::Coordinates;
-use ledger_record::rejection::Rejection;
+use ledger_record::rejection::{Refused, RefusedBody, Rejection};
 use ledger_record::rows::SourcePosition;
 use ledger_store::{AppendError, AppendResult, DataDir, FutureLimit, IncomingEvent};
 use sha2::{Digest, Sha256};
 
-use crate::decode::to_native_json;
+use crate::decode::{Decoded, Message, decode, to_native_json};
 use crate::import::{ImportError, ImportTarget, open_targets};
 use crate::placing::Placement;
 
@@ -54,6 +54,39 @@ pub enum RetryError {
     /// A shard cannot be written.
     #[error(transparent)]
     Append(#[from] AppendError),
+}
+
+/// Why no event can be made of a refused message.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDecoded {
+    /// There was nothing in it.
+    #[error("it had no body")]
+    NoBody,
+    /// It is not here.
+    #[error("only the SHA-256 was kept, as it was no JSON")]
+    NotKept,
+    /// It is of no tenant and no app.
+    #[error("it is a tick, with which nothing was lost")]
+    Tick,
+    /// It is refused still.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+/// Decodes what was kept of a refused message with the decoder of today. Its key is left aside: it is keyed anew.
+pub fn decode_again(refused: &Refused) -> Result<Event, NotDecoded> {
+    let text = match &refused.body {
+        RefusedBody::Absent => return Err(NotDecoded::NoBody),
+        RefusedBody::Digest { .. } => return Err(NotDecoded::NotKept),
+        RefusedBody::Json(text) => text,
+    };
+    let headers = refused.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let headers: Vec<_> = headers.collect();
+    let value = Some(text.as_bytes());
+    match decode(&Message { key: None, value, headers: &headers, timestamp: refused.source_time })? {
+        Decoded::Event(incoming) => Ok(incoming.event),
+        Decoded::Tick => Err(NotDecoded::Tick),
+    }
 }
 
 /// Offers the event to every shard that it is for, and writes when none refuses it.
@@ -107,7 +140,6 @@ mod tests {
     use ledger_store::{Partitioner, ShardId, SourceIdentity, StoreOptions};
 
     use super::*;
-    use crate::decode::{Message, decode};
 
     const DAY: i64 = 86_400_000;
     /// 2026-01-01T00:00:00Z

@@ -96,6 +96,7 @@ impl MakeBackup for ServerBackups {
                 Ok(made)
             }
             Err(BackupError::Stopped) => Err(BackupRefusal::Stopped),
+            Err(error @ BackupError::LostLines { .. }) => Err(BackupRefusal::Differs(error.to_string())),
             Err(error @ BackupError::Busy { .. }) => Err(BackupRefusal::Busy(error.to_string())),
             Err(error) => Err(BackupRefusal::Failed(with_causes(&error))),
         }

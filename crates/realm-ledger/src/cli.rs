@@ -29,7 +29,7 @@ pub(crate) use audit::{
 pub(crate) use gateway::GatewayArgs;
 pub(crate) use keeping::{BackupArgs, RestoreArgs};
 use parse::unicode_path;
-pub(crate) use parse::{ItemName, QuarantineItem};
+pub(crate) use parse::{ItemName, QuarantineItem, STORE_SCHEME};
 pub(crate) use token::{TokenCommand, TokenCreate};
 
 /// The data-residency ledger: which realm an installation is in, since when, why, and until when.

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ledger_api::problem::ProblemKind;
 use ledger_ingest::consume::IngestError;
 use ledger_ingest::import::ImportError;
 use ledger_ingest::retry::RetryError;
@@ -154,6 +155,7 @@ fn advice(error: &(dyn Error + 'static)) -> (Exit, Option<String>) {
     if let Some(error) = error.downcast_ref::<AskError>() {
         return match error {
             AskError::Open(error) => of_opening(error),
+            error if error.code() == Some(ProblemKind::BackupDiffers.code()) => (Exit::Difference, None),
             error => (Exit::Failed, error.hint().map(str::to_owned)),
         };
     }
@@ -213,6 +215,7 @@ fn of_backup(error: &BackupError) -> (Exit, Option<String>) {
                         (`restore --generation N`)";
             (Exit::Difference, Some(hint.to_owned()))
         }
+        BackupError::LostLines { .. } => (Exit::Difference, None),
         _ => (Exit::Failed, None),
     }
 }

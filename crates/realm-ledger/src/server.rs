@@ -217,7 +217,8 @@ impl Server {
             Some(journal) => Arc::new(local::commands(config, &data, journal)),
             None => KafkaCommands::new(&config.kafka, &data),
         };
-        let commands = Some(Commands { decode: commands::decode, sink });
+        let commands =
+            Some(Commands { decode: commands::decode, decode_refused: commands::decode_refused, sink });
         let api = Api::new(ledger, render, config.http.options.clone());
         let api = api.with_access(Arc::clone(&access)).with_tls(tls);
         let api = api.with_commands(commands).with_journal(journal.clone().map(local::journal_health));

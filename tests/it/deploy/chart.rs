@@ -193,17 +193,19 @@ fn hooks_reach_the_gateway_where_it_has_a_port() {
     assert!(with.contains("name: ingress"), "{with}");
 }
 
-/// A shard that stops takes no other one out of the Service, unless that is asked for.
+/// A rolling update waits until a pod has caught up, and a shard that stops takes no other one out of the Service.
 #[test]
-fn pod_that_answers_is_ready() {
+fn pod_is_ready_once_it_has_caught_up() {
     let probe = |values: &str| {
         let manifests = rendered(values);
         let probe = manifests.split("readinessProbe:").nth(1).unwrap();
         probe.lines().nth(1).unwrap().trim().to_owned()
     };
-    assert_eq!(probe(FEWEST), "httpGet: { path: \"/livez\", port: admin }");
-    let strict = FEWEST.replace("open: true", "open: true, readinessPath: /readyz");
-    assert_eq!(probe(&strict), "httpGet: { path: \"/readyz\", port: admin }");
+    assert_eq!(probe(FEWEST), "httpGet: { path: \"/readyz?once=true\", port: admin }");
+    for path in ["/readyz", "/livez"] {
+        let other = FEWEST.replace("open: true", &format!("open: true, readinessPath: {path}"));
+        assert_eq!(probe(&other), format!("httpGet: {{ path: \"{path}\", port: admin }}"));
+    }
 }
 
 #[test]

@@ -114,3 +114,52 @@ fn restored_ledger_without_kafka_goes_on_where_each_generation_stood() {
     assert_eq!(refused.status.code(), Some(3), "{}", server::stderr(&refused));
     assert_eq!(run(&["backup", kept, "--verify"]).status.code(), Some(3));
 }
+
+/// Regression: it was backed up without a word, and the generations that had all of it were removed.
+#[test]
+fn journal_that_lost_lines_is_not_backed_up_and_old_generations_stay() {
+    let scratch = scratch::directory();
+    let [data_dir, backup] = ["data", "backup"].map(|name| scratch.path().join(name));
+    let [data, kept] = [&data_dir, &backup].map(|path| path.to_str().unwrap());
+    import(&native_lines(mix(75, 600)), &data_dir);
+    let at_rest = ["backup", kept, "--data-dir", data, "--keep", "1"];
+    let segment = data_dir.join("journal").join(format!("{:020}.ndjson", 1));
+    let whole = std::fs::read(&segment).unwrap();
+    // Half a line is none: a crash leaves it, and the next process cuts it off.
+    std::fs::write(&segment, [&whole[..], b"{\"crc\":"].concat()).unwrap();
+    done(&at_rest);
+    std::fs::write(&segment, &whole).unwrap();
+    done(&at_rest);
+    let generations = || {
+        let files = std::fs::read_dir(backup.join("generations")).unwrap();
+        files.map(|file| file.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let before = generations();
+    assert_eq!(before.len(), 1, "{before:?}");
+    let refused = |output: &Output| {
+        let said = server::stderr(output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("emptied, shortened or replaced"), "{said}");
+        assert_eq!(generations(), before);
+    };
+    let last_line = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let mut other = whole.clone();
+    other[whole.len() / 2] ^= 1;
+    for lost in [&[][..], &whole[..last_line], &other] {
+        std::fs::write(&segment, lost).unwrap();
+        refused(&run(&at_rest));
+    }
+    // A server that reads such a journal halts, and makes no backup of it either.
+    std::fs::write(&segment, &whole[..last_line]).unwrap();
+    let mut setup = setup(data_dir.clone());
+    setup.more.push(("BACKUP__DIR", backup.display().to_string()));
+    setup.more.push(("EVIDENCE__TICK_INTERVAL", "1h".to_owned()));
+    let server = Server::start(&setup, &data_dir.with_extension("log"));
+    refused(&run(&["backup", "--url", &server.url, "--keep", "1"]));
+    server.drain();
+    std::fs::remove_file(&segment).unwrap();
+    refused(&run(&at_rest));
+    std::fs::write(&segment, &whole).unwrap();
+    done(&at_rest);
+    assert_ne!(generations(), before);
+}

@@ -216,6 +216,21 @@ pub(super) const fn bad(reason: &'static str) -> Refusal {
     Refusal::BadCredentials { reason }
 }
 
+impl AccessOptions {
+    /// Everything that keeps [`Access::new`] from making the table, without asking any server.
+    #[must_use]
+    pub fn faults(&self) -> Vec<AccessOptionsError> {
+        let without_issuers = Self { issuers: Vec::new(), ..self.clone() };
+        let of_names = check_names(self).and_then(|()| Access::new(&without_issuers).map(drop)).err();
+        let of_keys = self.issuers.iter().filter_map(|issuer| {
+            let checked = KeySet::check(&issuer.jwks, issuer.ca.as_deref());
+            let source = checked.err()?;
+            Some(AccessOptionsError::Keys { issuer: issuer.issuer.clone(), source })
+        });
+        of_names.into_iter().chain(of_keys).collect()
+    }
+}
+
 impl Access {
     /// The table; what is wrong with it otherwise.
     pub fn new(options: &AccessOptions) -> Result<Self, AccessOptionsError> {

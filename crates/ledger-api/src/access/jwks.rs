@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Semaphore;
+use ureq::tls::TlsConfig;
 
 use super::loopback::is_loopback;
 use crate::authorities::{CertificatesError, client_tls};
@@ -128,6 +129,15 @@ impl KeySet {
         Ok(set)
     }
 
+    /// Whether what is on this machine of a set is there and right: a file, or the authorities of the server of a URL, which is not
+    /// asked.
+    pub fn check(place: &str, authorities: Option<&Path>) -> Result<(), KeySetError> {
+        match source_of(place, authorities)? {
+            KeySource::File(_) => Self::new(place).map(drop),
+            KeySource::Url(url, authorities) => tls_for(&url, authorities.as_deref()).map(drop),
+        }
+    }
+
     /// Whether keys may be read from this place. Whether they are there shows only when they are read.
     pub fn check_place(place: &str, authorities: Option<&Path>) -> Result<(), KeySetError> {
         source_of(place, authorities).map(drop)
@@ -222,10 +232,13 @@ fn read_file(path: &Path) -> Result<String, KeySetError> {
     read.map_err(|source| KeySetError::File { path: path.to_owned(), source })
 }
 
+fn tls_for(url: &str, authorities: Option<&Path>) -> Result<TlsConfig, KeySetError> {
+    client_tls(authorities).map_err(|source| KeySetError::Authorities { url: url.to_owned(), source })
+}
+
 /// The file of authorities is read each time, so that it can be replaced.
 fn read_url(url: &str, authorities: Option<&Path>) -> Result<String, KeySetError> {
-    let tls = client_tls(authorities);
-    let tls = tls.map_err(|source| KeySetError::Authorities { url: url.to_owned(), source })?;
+    let tls = tls_for(url, authorities)?;
     let config = ureq::Agent::config_builder().timeout_global(Some(JWKS_READ_TIMEOUT)).max_redirects(0);
     let agent: ureq::Agent = config.tls_config(tls).build().into();
     let failed = |source| KeySetError::Url { url: url.to_owned(), source: Box::new(source) };

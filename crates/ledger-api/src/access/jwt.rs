@@ -220,9 +220,7 @@ impl Issuers {
 
     fn admission(&self, options: &IssuerOptions, claims: &Claims) -> Admission {
         let text = |name: &str| claims.all.get(name).and_then(Json::as_str);
-        // Whoever chooses the subjects of an issuer chooses no name of anyone else.
-        let issuer = &options.issuer;
-        let name = text("sub").map_or_else(|| issuer.clone(), |subject| format!("{issuer}#{subject}"));
+        let name = name_of(&options.issuer, text("sub"));
         let scopes = words(claims.all.get(&options.scopes_claim));
         let apps = Grants::parse(&words(claims.all.get(&options.apps_claim)));
         // What is no app key grants nothing.
@@ -240,6 +238,11 @@ impl Issuers {
             until: Some(claims.until),
         }
     }
+}
+
+/// Whoever chooses the subjects of an issuer chooses no name of anyone else.
+fn name_of(issuer: &str, subject: Option<&str>) -> String {
+    subject.map_or_else(|| issuer.to_owned(), |subject| format!("{issuer}#{subject}"))
 }
 
 /// The claims of a token that is good, and until when it is.
@@ -289,6 +292,10 @@ fn checked(all: Map<String, Json>, options: &IssuerOptions, now: Timestamp) -> R
         Some(name) if !name.as_str().is_some_and(|name| is_principal_name(name) && !name.contains(VIA)) => {
             Err("sub of the token is no name of 255 bytes at most without \" via \"")
         }
+        // What it does is recorded under that name.
+        name if !is_principal_name(&name_of(&options.issuer, name.and_then(Json::as_str))) => Err(
+            "iss and sub of the token are together longer than a name may be, which is 255 bytes with a # between them",
+        ),
         _ => Ok(Claims { all, until }),
     }
 }

@@ -1,6 +1,7 @@
 //! Commands: an operator's event on its way through the topic.
 //!
 //! ```text
+//! refused message ─► Command::retry ─┐                                                                     retry
 //! text ─► Command::read ─┬─ dry run ─► folded in beside the ledger: what would change       dry_run
 //!   actor, type, checks  └─ submit ──► published by the sink ─► ingestion records it        submit
 //!                                                └─► looked for in the shards, for a while    find
@@ -12,10 +13,12 @@
 //!
 //! The id makes a command idempotent: one that is recorded already is answered with its records and not published again,
 //! and the same id with other content is refused before it is published. A tenant that is recorded is sent to where it
-//! is; only the place of a new one is computed.
+//! is; only the place of a new one is computed. Nothing is published for a shard that another process feeds: only that one
+//! knows whether the id is recorded there with other content.
 
 mod dry_run;
 mod find;
+mod retry;
 mod submit;
 
 use std::collections::BTreeMap;
@@ -27,13 +30,14 @@ use ledger_core::ids::AppKey;
 use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::json;
-use ledger_record::rejection::{Reason, Rejection};
+use ledger_record::rejection::{Reason, Refused, Rejection};
 use ledger_store::ShardId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use dry_run::{ChangedInstallation, DryRun};
 pub(crate) use find::{places_of, probes};
+pub(crate) use retry::RetryParameters;
 pub(crate) use submit::SentCommand;
 
 use crate::access::Grants;
@@ -54,9 +58,17 @@ pub const COMMAND_TYPES: [&str; 9] = [
 
 /// Where commands go.
 pub trait CommandSink: Send + Sync {
-    /// Publishes an event and returns once it is durable there: the shards that record it. An event of a whole app goes to
-    /// every partition; one of a tenant that a shard has already to that shard.
-    fn publish(&self, event: &Event, known: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished>;
+    /// The shards that record an event: every one for an event of a whole app; for one of a tenant that a shard has already
+    /// that one, and else where its key belongs, in this topic if one is named.
+    fn places(
+        &self,
+        event: &Event,
+        known: Option<&ShardId>,
+        topic: Option<&str>,
+    ) -> Result<Vec<ShardId>, NotPublished>;
+
+    /// Publishes an event to these shards, and returns once it is durable there.
+    fn publish(&self, event: &Event, to: &[ShardId]) -> Result<(), NotPublished>;
 }
 
 /// Why a command was not published, and what can be done about it.
@@ -67,11 +79,26 @@ pub struct NotPublished(pub String);
 /// Reads and checks a native event as ingestion does.
 pub type DecodeEvent = fn(&[u8]) -> Result<Event, Rejection>;
 
+/// Reads what is kept of a refused message as ingestion reads a message.
+pub type DecodeRefused = fn(&Refused) -> Result<Event, NotRetried>;
+
+/// Why a refused message is not sent once more: it is no event still, or not all of it was kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct NotRetried {
+    /// The field, where one is to blame.
+    pub path: Option<String>,
+    /// The reason.
+    pub detail: String,
+}
+
 /// How a server takes commands.
 #[derive(Clone)]
 pub struct Commands {
     /// The decoder of ingestion.
     pub decode: DecodeEvent,
+    /// The same for refused messages.
+    pub decode_refused: DecodeRefused,
     /// Where they go.
     pub sink: Arc<dyn CommandSink>,
 }
@@ -86,6 +113,8 @@ impl fmt::Debug for Commands {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     event: Event,
+    /// Where it goes if its tenant is new; none: the first of the topics.
+    topic: Option<String>,
 }
 
 /// Why a command is not taken.
@@ -100,6 +129,9 @@ pub enum CommandError {
     /// Ingestion would refuse it.
     #[error(transparent)]
     Refused(#[from] Rejection),
+    /// No event can be made of a refused message.
+    #[error(transparent)]
+    NotRetried(#[from] NotRetried),
     /// Who sends it is granted some apps, and it is not about one of them.
     #[error("nothing is there under these keys that these credentials may command")]
     NotGranted,
@@ -112,6 +144,15 @@ pub enum CommandError {
         shard: ShardId,
         /// As which record of its stream.
         seq: u64,
+    },
+    /// Whether its id is recorded already only the processes know that feed these shards.
+    #[error(
+        "nothing was published, as this process does not feed {}; send it to the one that does, or here once this one does",
+        shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    FedElsewhere {
+        /// Those that it goes to.
+        shards: Vec<ShardId>,
     },
     /// The sink did not take it.
     #[error("{0}; the same command with the same id can be sent again")]
@@ -184,11 +225,16 @@ impl Command {
         if !COMMAND_TYPES.contains(&event.type_name()) {
             return Err(CommandError::NotACommand);
         }
+        Self::new(event, None, now)
+    }
+
+    /// Ingestion would refuse what is too far ahead.
+    fn new(event: Event, topic: Option<String>, now: Timestamp) -> Result<Self, CommandError> {
         if event.time > now.plus_millis(FUTURE_MAX_MS) {
             let (path, detail) = (Some("time".to_owned()), "expected at most 24 hours from now".to_owned());
             return Err(Rejection { reason: Reason::TimeInFuture, path, detail }.into());
         }
-        Ok(Self { event })
+        Ok(Self { event, topic })
     }
 
     /// The event as it is published.

@@ -18,7 +18,8 @@ pub(crate) struct SentCommand {
 }
 
 impl Ledger {
-    /// Publishes a command, unless all shards of this process have it already.
+    /// Publishes a command, unless all shards of this process have it already. One of a whole app needs one shard that is fed
+    /// here, as each has a copy of it.
     pub(crate) fn send(
         &self,
         command: &Command,
@@ -48,8 +49,12 @@ impl Ledger {
         if is_whole && !places.is_empty() {
             return Ok(SentCommand { event, expected: places.into_keys().collect() });
         }
-        let expected = sink.publish(&event, known.as_ref())?.into_iter().collect();
-        Ok(SentCommand { event, expected })
+        let to = sink.places(&event, known.as_ref(), command.topic.as_deref())?;
+        if !to.is_empty() && !to.iter().any(|shard| self.is_fed_here(shard)) {
+            return Err(CommandError::FedElsewhere { shards: to });
+        }
+        sink.publish(&event, &to)?;
+        Ok(SentCommand { event, expected: to.into_iter().collect() })
     }
 
     /// What became of a command so far, and whether waiting can tell more. It is published: that it cannot be looked for at

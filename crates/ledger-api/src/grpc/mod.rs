@@ -30,12 +30,13 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::post;
-use serde_json::Value as Json;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
-use crate::action::ACTIONS;
+use crate::action::{ACTIONS, RETRY};
 use crate::http::{AnswerForm, Api, Caller, read_body};
 use crate::limits::BODY_MAX_BYTES;
 use crate::problem::ProblemKind;
@@ -50,7 +51,8 @@ pub(crate) fn methods(api: Api) -> Router {
     let health = HealthServer::new(Health::new(api.clone())).max_decoding_message_size(BODY_MAX_BYTES);
     for action in ACTIONS {
         if let Some(name) = action.method {
-            questions.0 = questions.0.route(&route_of(name), post(commands::submit));
+            let does = if action == &RETRY { post(commands::retry) } else { post(commands::submit) };
+            questions.0 = questions.0.route(&route_of(name), does);
         }
     }
     let router = questions.0.with_state(api).route_service("/grpc.health.v1.Health/{method}", health);
@@ -166,11 +168,16 @@ fn question<Q: Question>(method: &'static Method, message: &[u8]) -> Result<Q, P
         let expected = |error| Problem::new(ProblemKind::InvalidBody, format!("{}: {error}", method.name));
         return serde_json::from_value(Json::Object(members)).map_err(expected);
     }
+    from_members(Q::ROUTE, members)
+}
+
+/// What the fields of a message are, as parameters of a route.
+fn from_members<P: DeserializeOwned>(route: &str, members: Map<String, Json>) -> Result<P, Problem> {
     let pairs = members.into_iter().map(|(name, value)| match value {
         Json::String(text) => (name, text),
         value => (name, value.to_string()),
     });
-    let is_in_path = |name: &str| Q::ROUTE.split(['{', '}']).skip(1).step_by(2).any(|part| part == name);
+    let is_in_path = |name: &str| route.split(['{', '}']).skip(1).step_by(2).any(|part| part == name);
     let (path, pairs) = pairs.partition(|(name, _)| is_in_path(name));
     read_pairs(path, pairs)
 }

@@ -83,6 +83,10 @@ impl From<BackupRefusal> for Problem {
                 "the server has no backup.dir; set it, or back up the data directory while no server runs on it",
             ),
             BackupRefusal::Busy(detail) => Self::new(ProblemKind::BackupRunning, detail),
+            BackupRefusal::Differs(detail) => {
+                tracing::error!(error = detail, "no backup was made");
+                Self::new(ProblemKind::BackupDiffers, detail)
+            }
             BackupRefusal::Stopped => {
                 Self::new(ProblemKind::Stopping, "the backup was given up; nothing of it counts")
             }

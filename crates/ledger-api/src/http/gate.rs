@@ -22,6 +22,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ledger_core::event::Event;
 use ledger_core::ids::AppKey;
 use ledger_core::time::Timestamp;
 use ledger_record::token::without_tokens;
@@ -78,11 +79,17 @@ impl Caller {
     }
 }
 
-/// What an action is about.
-#[derive(Default)]
+/// What an action is about. One that turns out on the way is an extension of the answer.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ActionSubject {
-    pub(crate) client: Option<String>,
-    pub(crate) app: Option<String>,
+    client: Option<String>,
+    app: Option<String>,
+}
+
+impl ActionSubject {
+    pub(super) fn of(event: &Event) -> Self {
+        Self { client: event.client().map(ToString::to_string), app: event.app().map(ToString::to_string) }
+    }
 }
 
 /// What a request asked for, as the log has it: an extension of the answer.
@@ -147,8 +154,12 @@ impl Api {
             }
             Err(problem) => (problem.into_response(), false),
         };
-        if let Some(asked) = asked {
-            response.extensions_mut().insert(AskedFor { has_missed, ..asked });
+        let extensions = response.extensions_mut();
+        if let Some(mut asked) = asked {
+            if let Some(ActionSubject { client, app }) = extensions.remove() {
+                (asked.client, asked.app) = (client, app);
+            }
+            extensions.insert(AskedFor { has_missed, ..asked });
         }
         response
     }
@@ -307,6 +318,7 @@ mod tests {
         assert_eq!(name_of("/realmledger.v1.LedgerService/ScanWhatIf"), "WhatIf");
         assert_eq!(name_of("/v1/backups"), "Backup");
         assert_eq!(name_of("/v1/commands"), "Submit");
+        assert_eq!(name_of("/v1/quarantine/{topic}/{partition}/{seq}/retry"), "Retry");
         assert_eq!(name_of("/realmledger.v1.LedgerService/Submit"), "Submit");
         assert_eq!(name_of("/v1/commands/{id}"), "Command");
         assert_eq!(["", "/", "/grpc.reflection.v1.ServerReflection/{method}"].map(name_of), [NO_QUERY; 3]);

@@ -5,23 +5,28 @@
 //! makes the process unready until it is near; a shard that halted, or that could not be opened, until a person
 //! has looked. A shard that was given up, or that is on disk and was never assigned, does not count: another
 //! process of the group feeds it, and what is answered from it here says `stale`.
+//!
+//! `?once=true` asks less: whether every shard that is assigned was read to its end, or halted, at one time since the
+//! process started. From then on it says yes: a rollout waits for that, and what stops later takes no process away that
+//! still answers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ledger_core::time::Timestamp;
 use ledger_record::json;
 use ledger_store::{Phase, ShardId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::Api;
 use super::ask::{panicked, unwritable};
 use crate::ledger::{FreshnessJson, HaltedJson, Ledger};
 use crate::problem::ProblemKind;
-use crate::query::Problem;
+use crate::query::{Problem, read};
 
 /// How far a shard may be behind the end of its partition and still count as ready. Both bounds hold, and a lag
 /// that is not known is none that is near.
@@ -118,6 +123,13 @@ impl Readiness {
         Self { ready, journal, away: ledger.away(), opening, shards }
     }
 
+    /// Whether every shard that is assigned was read to its end, or halted.
+    fn is_begun(&self) -> bool {
+        let mut assigned = self.shards.iter().filter(|shard| shard.assigned).peekable();
+        let is_begun = |shard: &ShardReadiness| shard.caught_up || shard.freshness.halted.is_some();
+        self.opening.is_empty() && assigned.peek().is_some() && assigned.all(is_begun)
+    }
+
     pub(crate) const fn is_ready(&self) -> bool {
         self.ready
     }
@@ -191,13 +203,24 @@ impl Api {
         let journal = self.journal.clone();
         let read = move || Readiness::of(&ledger, now, bounds, journal.map(|read| read()));
         let read = spawn_blocking(read).await;
-        read.map_err(|_| panicked())
+        let readiness = read.map_err(|_| panicked())?;
+        if readiness.is_begun() {
+            self.was_begun.store(true, Ordering::Relaxed);
+        }
+        Ok(readiness)
     }
 }
 
-pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
+#[derive(Deserialize)]
+struct ReadyParameters {
+    once: Option<bool>,
+}
+
+pub(super) async fn readyz(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    let ReadyParameters { once } = read(Vec::new(), uri.query().unwrap_or_default())?;
     let readiness = api.readiness().await?;
-    if readiness.ready {
+    let is_enough = once == Some(true) && api.was_begun.load(Ordering::Relaxed);
+    if readiness.ready || is_enough {
         let text = json::to_vec(&readiness).map_err(|error| unwritable(&error))?;
         return Ok(json_answer(text));
     }

@@ -21,10 +21,11 @@
 //! | `GET /v1/checkpoints` | | `{checkpoints, freshness}`: the last signed note of each log |
 //! | `POST /v1/commands` | `dryRun`; body: one native event | `{id, records, pending?}`, 201 when nothing is pending, else 202; with `dryRun` `{id, event, before, after, changes, changed, records?, refused?, freshness}` |
 //! | `GET /v1/commands/{id}` | `clientKey`, or `appKey` for an event of a whole app | `{id, records, pending?, freshness}` |
+//! | `POST /v1/quarantine/{topic}/{partition}/{seq}/retry` | `dryRun`; body: nothing | as `POST /v1/commands`, of the event of that refused message |
 //! | `POST /v1/backups` | body: nothing, or `{"keep": 7}` | lines: `{"progress": …}` now and then, then `{"backup": …}` |
 //! | `GET /`, `GET /page/{name}` | | the page, where `http.page` is on; it asks the routes above |
 //! | `GET /livez` | | the process answers |
-//! | `GET /readyz` | | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is |
+//! | `GET /readyz` | `once` | every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is. With `once=true` 200 from when all that are assigned were read to their end, or halted, for the first time |
 //! | `GET /metrics` | | Prometheus text; on the admin listener only ([`serve_admin`](fn@crate::serve_admin)) |
 //! | `GET /openapi.json` | | this table and the one of problems as OpenAPI 3.1, with the schema of every answer |
 //!
@@ -127,6 +128,7 @@ mod unread;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -150,7 +152,7 @@ pub use serve::{serve_admin, serve_routes};
 pub use tls::{Tls, TlsError, TlsOptions};
 
 use crate::access::Access;
-use crate::action::{ACTIONS, BACKUP, SUBMIT};
+use crate::action::{ACTIONS, BACKUP, RETRY, SUBMIT};
 use crate::backup::MakeBackup;
 use crate::command::Commands;
 use crate::decisions::{Decisions, Subscription};
@@ -207,6 +209,8 @@ pub struct Api {
     backups: Option<Arc<dyn MakeBackup>>,
     commands: Option<Commands>,
     journal: Option<ReadJournal>,
+    /// Every assigned shard was read to its end once, or halted.
+    was_begun: Arc<AtomicBool>,
     clock: fn() -> Timestamp,
     places: Places,
     readers: ReaderThreads,
@@ -232,6 +236,7 @@ impl Api {
             backups: None,
             commands: None,
             journal: None,
+            was_begun: Arc::default(),
             clock: system_clock,
             places,
             readers,
@@ -379,6 +384,7 @@ impl Api {
             .route(WhatIfQuery::ROUTE, post(routes::what_if))
             .route(CommandQuery::ROUTE, get(routes::get::<CommandQuery>))
             .route(SUBMIT.route, post(commands::submit))
+            .route(RETRY.route, post(commands::retry))
             .route(BACKUP.route, post(backups::make))
             .route("/livez", get(health::livez))
             .route("/readyz", get(health::readyz))

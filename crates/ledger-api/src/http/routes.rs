@@ -13,7 +13,15 @@ use super::stream::wants_lines;
 use crate::problem::ProblemKind;
 use crate::query::{Problem, Query, Question, WhatIfQuery, read};
 
-type Parts = Vec<(String, String)>;
+/// Names and values of the parts of a path.
+pub(super) type Parts = Vec<(String, String)>;
+
+/// The parts of a path, if they can be read.
+pub(super) fn parts(path: Result<Path<Parts>, PathRejection>) -> Result<Parts, Problem> {
+    let undecodable =
+        |error| Problem::new(ProblemKind::InvalidKey, format!("the path cannot be read: {error}"));
+    path.map(|Path(parts)| parts).map_err(undecodable)
+}
 
 /// A question in path and parameters.
 pub(super) async fn get<Q: Question>(
@@ -23,10 +31,7 @@ pub(super) async fn get<Q: Question>(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let undecodable =
-        |error| Problem::new(ProblemKind::InvalidKey, format!("the path cannot be read: {error}"));
-    let Path(path) = path.map_err(undecodable)?;
-    let question: Q = read(path, uri.query().unwrap_or_default())?;
+    let question: Q = read(parts(path)?, uri.query().unwrap_or_default())?;
     let lines = wants_lines(&headers);
     let answer = async move |api: Api, query| api.answer_in(query, lines).await;
     Ok(api.for_caller(&caller, question.into(), answer).await)

@@ -129,6 +129,20 @@ impl Tls {
 }
 
 impl TlsOptions {
+    /// Everything that keeps [`Tls::new`] from speaking TLS: of each file, or of all together.
+    #[must_use]
+    pub fn faults(&self) -> Vec<TlsError> {
+        let of_files = [Some(&self.certificate), self.client_ca.as_ref()].into_iter().flatten();
+        let of_files = of_files.filter_map(|path| certificates(path).err().map(TlsError::from));
+        let faults: Vec<_> = of_files.chain(self.key().err()).collect();
+        if faults.is_empty() { load(self).err().into_iter().collect() } else { faults }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let failed = |source| TlsError::Key { path: self.key.clone(), source };
+        PrivateKeyDer::from_pem_file(&self.key).map_err(failed)
+    }
+
     fn stamps(&self) -> Vec<FileStamp> {
         let files = [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()];
         let stamp = |path: &PathBuf| {
@@ -144,8 +158,7 @@ fn load(options: &TlsOptions) -> Result<Arc<ServerConfig>, TlsError> {
         TlsError::Unfit(error.into())
     }
     let chain = certificates(&options.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&options.key)
-        .map_err(|source| TlsError::Key { path: options.key.clone(), source })?;
+    let key = options.key()?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(unfit)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::access::AccessScope;
-use crate::action::{BACKUP, SUBMIT};
+use crate::action::{BACKUP, RETRY, SUBMIT};
 use crate::problem::ProblemKind as Kind;
 use crate::query::{DecisionsQuery, ProofQuery, Question as _};
 
@@ -23,6 +23,9 @@ pub(super) struct OperationFacts<'o> {
     pub(super) has_path_fields: bool,
     pub(super) has_body: bool,
 }
+
+/// The operation of `/readyz`.
+pub(super) const IS_READY: &str = "isReady";
 
 /// What names something that may not be there.
 const NAMES: [&str; 5] = ["clientKey", "appKey", "id", "topic", "partition"];
@@ -39,7 +42,7 @@ impl OperationFacts<'_> {
     /// Whether it can end with this.
     fn ends_with(&self, kind: Kind) -> bool {
         let (is_asked, is_command, is_backup) =
-            (self.access.is_some(), self.is(SUBMIT.name), self.is(BACKUP.name));
+            (self.access.is_some(), self.is(SUBMIT.name) || self.is(RETRY.name), self.is(BACKUP.name));
         let reads = is_asked && !is_backup;
         // Its files are open where there is one; else they are as any path without a route.
         let is_of_page = self.is("openPage") || self.is("readPageFile");
@@ -51,13 +54,11 @@ impl OperationFacts<'_> {
             | Kind::RequestTimeout
             | Kind::MethodNotAllowed
             | Kind::InvalidParameter
+            | Kind::ForeignSite
             | Kind::Internal => true,
             Kind::Unauthenticated | Kind::RateLimited => is_asked || is_of_page,
-            Kind::ForeignSite
-            | Kind::ScopeMissing
-            | Kind::UnknownParameter
-            | Kind::Overloaded
-            | Kind::Stopping => is_asked,
+            Kind::UnknownParameter => is_asked || self.is(IS_READY),
+            Kind::ScopeMissing | Kind::Overloaded | Kind::Stopping => is_asked,
             Kind::InvalidKey => self.has_path_fields,
             Kind::InvalidBody | Kind::BodyTooLarge => self.has_body,
             Kind::InvalidCursor => self.takes(&["cursor"]) || self.is(DecisionsQuery::METHOD),
@@ -65,18 +66,15 @@ impl OperationFacts<'_> {
             Kind::SeqNotRecorded => self.takes(&["knownSeq"]),
             Kind::NoSuchRoute => is_of_page,
             Kind::TenantInTwoPartitions => is_command || self.takes(&["clientKey"]),
-            Kind::EventIdConflict
-            | Kind::NoCommands
-            | Kind::NotACommand
-            | Kind::EventRefused
-            | Kind::NotPublished => is_command,
-            Kind::NoBackupDir | Kind::BackupRunning | Kind::BackupFailed => is_backup,
+            Kind::EventIdConflict | Kind::NoCommands | Kind::EventRefused | Kind::NotPublished => is_command,
+            Kind::NotACommand => self.is(SUBMIT.name),
+            Kind::NoBackupDir | Kind::BackupRunning | Kind::BackupDiffers | Kind::BackupFailed => is_backup,
             Kind::BundleTooLong | Kind::NotSigned => self.is(ProofQuery::METHOD),
             Kind::ShardDamaged | Kind::Storage | Kind::Timeout => reads,
             Kind::SlowConsumer => self.is(DecisionsQuery::METHOD),
             Kind::PositionNotReached => self.takes(&["minPosition"]) || self.is(DecisionsQuery::METHOD),
             Kind::ShardHalted => self.takes(&["minPosition"]),
-            Kind::NotReady => reads || self.is("isReady"),
+            Kind::NotReady => reads || self.is(IS_READY),
         }
     }
 }

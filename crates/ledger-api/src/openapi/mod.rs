@@ -13,13 +13,13 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::action::{ACTIONS, Action};
+use crate::action::{ACTIONS, Action, BACKUP};
 use crate::proto::{Field, Kind, Message, schema};
 use crate::query::{
     DecisionsQuery, ForEachQuestion, InstallationsQuery, LogQuery, MigrationsQuery, ProofQuery, Question,
     ReplayQuery, WhatIfQuery, for_each_question,
 };
-use answers::{OperationFacts, ProblemAnswers};
+use answers::{IS_READY, OperationFacts, ProblemAnswers};
 use schemas::Schemas;
 
 /// Path of a GET, name, summary and media type.
@@ -32,8 +32,9 @@ const OTHERS: [Other; 5] = [
     ("/livez", "isAlive", "The process answers.", "application/json"),
     (
         "/readyz",
-        "isReady",
-        "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is.",
+        IS_READY,
+        "Every shard, how fresh it is; 503 while one that is assigned here is too far behind or halted, or none is. With `once` 200 from \
+         when each that is assigned here was read to its end, or halted, for the first time since the process started.",
         "application/json",
     ),
     ("/openapi.json", "readOpenApi", "This document.", "application/json"),
@@ -76,10 +77,15 @@ fn document() -> Value {
         let answer =
             json!({ "description": summary, "content": { media_type: { "schema": { "title": name } } } });
         let in_path: Vec<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
-        let parameters: Vec<_> = in_path
+        let mut parameters: Vec<_> = in_path
             .iter()
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
             .collect();
+        if name == IS_READY {
+            parameters.push(
+                json!({ "name": "once", "in": "query", "required": false, "schema": { "type": "boolean" } }),
+            );
+        }
         let has_path_fields = !in_path.is_empty();
         let facts = OperationFacts { name, access: None, fields: in_path, has_path_fields, has_body: false };
         let operation = paths.operation(&facts, name, summary, &parameters, answer);
@@ -149,20 +155,19 @@ impl Paths {
     fn action(&mut self, action: &Action) {
         let Action { name, route, method, access, summary } = *action;
         let method = method.and_then(|method| schema().method(method));
-        let (parameters, body): (Vec<_>, Value) = if let Some(method) = method {
-            let input = schema().input(method);
-            let of_query = input.fields().iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
-            let event = input.fields().iter().find_map(|field| match field.kind {
-                Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
-                _ => None,
-            });
-            (of_query.map(|field| parameter(field, &[], false)).collect(), event.unwrap_or_default())
-        } else {
+        let in_path: Vec<&str> = route.split(['{', '}']).skip(1).step_by(2).collect();
+        let fields = method.map_or(&[][..], |method| schema().input(method).fields());
+        let of_query = fields.iter().filter(|field| !matches!(field.kind, Kind::Message(_)));
+        let parameters: Vec<_> = of_query.map(|field| parameter(field, &in_path, false)).collect();
+        let event = fields.iter().find_map(|field| match field.kind {
+            Kind::Message(at) => Some(self.schemas.question(schema().message(at))),
+            _ => None,
+        });
+        let body = event.unwrap_or_else(|| {
             let keep = json!({ "type": "integer", "minimum": 1, "description": "Generations that stay, this one included." });
-            let schema =
-                json!({ "type": "object", "properties": { "keep": keep }, "additionalProperties": false });
-            (Vec::new(), schema)
-        };
+            let members = if action == &BACKUP { json!({ "keep": keep }) } else { json!({}) };
+            json!({ "type": "object", "properties": members, "additionalProperties": false })
+        });
         let content = match method {
             Some(method) => json!({ JSON: { "schema": self.schemas.answer(schema().output(method)) } }),
             None => {
@@ -175,7 +180,7 @@ impl Paths {
             name,
             access: Some(access),
             fields: of_query,
-            has_path_fields: false,
+            has_path_fields: !in_path.is_empty(),
             has_body: true,
         };
         let mut operation = self.operation(&facts, &first_lower(name), summary, &parameters, answer(summary));
@@ -394,13 +399,16 @@ mod tests {
             codes.map(|code| code.as_str().unwrap().to_owned()).collect()
         };
         let has = |route: &str, verb: &str, code: &str| codes(route, verb).iter().any(|known| known == code);
+        for route in ["/", "/livez", "/readyz", "/openapi.json"] {
+            assert!(has(route, "get", "foreign-site"), "{route}");
+        }
         for code in ["unauthenticated", "scope-missing", "not-found", "timeout", "overloaded", "invalid-key"]
         {
             assert!(!has("/livez", "get", code), "{code}");
             assert!(has("/v1/tenants/{clientKey}", "get", code), "{code}");
         }
         for (code, route, verb) in [
-            ("event-refused", "/v1/commands", "post"),
+            ("not-a-command", "/v1/commands", "post"),
             ("no-backup-dir", "/v1/backups", "post"),
             ("bundle-too-long", "/v1/tenants/{clientKey}/proof", "get"),
             ("slow-consumer", "/v1/decisions", "get"),

@@ -151,7 +151,7 @@ fn fill(
             }
         }
         reading.ledger.in_time()?;
-        // Before it costs anything, or a cursor names it.
+        // No source has it; none that would may name it in a cursor.
         if !reading.ledger.grants.has(&candidate.app) {
             continue;
         }

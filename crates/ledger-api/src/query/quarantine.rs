@@ -5,7 +5,7 @@
 
 use ledger_record::json::record::QuarantineJson;
 use ledger_record::record::{Content, Record, Stream};
-use ledger_record::rejection::Reason;
+use ledger_record::rejection::{Reason, Refused};
 use ledger_store::ShardId;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -68,6 +68,16 @@ pub struct QuarantinedItem {
     pub shard: ShardId,
     /// The refusal.
     pub record: Record,
+}
+
+impl QuarantinedItem {
+    /// What is kept of the message.
+    pub fn refused(&self) -> Result<&Refused, QueryError> {
+        match &self.record.content {
+            Content::Refused(refused) => Ok(refused),
+            _ => Err(QueryError::UnknownItem { shard: self.shard.clone(), seq: self.record.seq }),
+        }
+    }
 }
 
 #[derive(Serialize)]

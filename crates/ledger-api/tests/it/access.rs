@@ -9,7 +9,7 @@ mod web;
 use std::sync::{Arc, LazyLock};
 
 use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
-use ledger_api::action::{ACTIONS, Action, BACKUP, SUBMIT};
+use ledger_api::action::{ACTIONS, Action, BACKUP, RETRY, SUBMIT};
 use ledger_api::http::Options;
 use ledger_api::query::Query;
 use ledger_core::event::{Evidence, InstallationFact};
@@ -33,12 +33,12 @@ const AUDIT: [&str; 7] =
     ["Log", "Corrections", "Quarantine", "QuarantineItem", "Checkpoints", "Proof", "Replay"];
 
 const OPERATE: &str = "Command";
-
 /// The code that each action ends with where a server has nothing to do it with.
-const LACKING: [(&Action, &str); ACTIONS.len()] = [(&SUBMIT, "no-commands"), (&BACKUP, "no-backup-dir")];
+const LACKING: [(&Action, &str); ACTIONS.len()] =
+    [(&SUBMIT, "no-commands"), (&RETRY, "no-commands"), (&BACKUP, "no-backup-dir")];
 
 fn action_of(path: &str) -> Option<&'static (&'static Action, &'static str)> {
-    LACKING.iter().find(|(action, _)| action.route == path)
+    LACKING.iter().find(|(action, _)| path_of(action.route, GRANTED) == path)
 }
 
 fn scope_of(question: &str) -> AccessScope {
@@ -142,9 +142,9 @@ impl Server {
                 .fold(agent.post(url), |request, value| request.header("authorization", *value));
             request.header("accept", accept).header("content-type", JSON).send(body).unwrap()
         } else if let Some((action, _)) = action_of(path) {
-            let request = authorization
-                .iter()
-                .fold(agent.post(url), |request, value| request.header("authorization", *value));
+            let sent = authorization.iter();
+            let request =
+                sent.fold(agent.post(url), |request, value| request.header("authorization", *value));
             let body = if *action == &SUBMIT { order(GRANTED).to_string() } else { String::new() };
             request.header("accept", accept).header("content-type", JSON).send(body).unwrap()
         } else {
@@ -157,11 +157,11 @@ impl Server {
         let body = answer.body_mut().read_to_string().unwrap();
         let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
         let code = json["code"].as_str().unwrap_or_default().to_owned();
-        let verb = if path.starts_with("/v1/whatif") || action_of(path).is_some() { "post" } else { "get" };
-        let status = answer.status().as_u16();
+        let is_post = path.starts_with("/v1/whatif") || action_of(path).is_some();
+        let (verb, status) = (if is_post { "post" } else { "get" }, answer.status().as_u16());
         let is_known = code.is_empty() || is_documented(path, verb, status, &code) != Some(false);
         assert!(is_known, "{path}: {status} {code} is not in the document");
-        Asked { status: answer.status().as_u16(), code, challenge, body }
+        Asked { status, code, challenge, body }
     }
 
     fn with_token(&self, path: &str, owner: Owner) -> Asked {

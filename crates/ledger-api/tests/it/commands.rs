@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use ledger_api::access::{Access, AccessOptions, AccessScope, Grants, TokenOptions, new_token, token_hash};
-use ledger_api::command::{CommandSink, Commands, NotPublished};
+use ledger_api::command::{CommandSink, Commands, NotPublished, NotRetried};
 use ledger_api::http::Options;
 use ledger_core::event::{AppFact, Event, InstallationFact, OverrideAction};
 use ledger_core::ids::EventId;
 use ledger_core::policy::Policy;
 use ledger_record::json::time::parse_instant;
-use ledger_record::rejection::{Reason, Rejection};
+use ledger_record::rejection::{Reason, Refused, RefusedBody, Rejection};
 use ledger_store::{Halted, ShardId};
 use serde_json::{Value, json};
 
+use crate::call::{SERVICE, encoded, framed, method};
 use crate::filled::{Filled, about, app, installed, product_moved, realm, shard};
 use crate::grpc::{bare, decoded};
 use crate::http::Server;
@@ -30,7 +31,7 @@ fn decode(text: &[u8]) -> Result<Event, Rejection> {
         "policy-set" => {
             ledger_core::event::Body::App { app: app(&of), fact: AppFact::PolicySet { policy: Policy::Off } }
         }
-        "installed" => installed(&client, &of, "US", "US"),
+        "installed" => installed(&client, &of, &text("realm"), "US"),
         _ => {
             let (path, detail) = (Some("type".to_owned()), "expected another".to_owned());
             return Err(Rejection { reason: Reason::UnsupportedType, path, detail });
@@ -48,20 +49,40 @@ struct Shards {
 }
 
 impl CommandSink for Shards {
-    fn publish(&self, event: &Event, known: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished> {
+    fn places(
+        &self,
+        event: &Event,
+        known: Option<&ShardId>,
+        topic: Option<&str>,
+    ) -> Result<Vec<ShardId>, NotPublished> {
+        assert!(
+            topic.is_none_or(|topic| topic == shard(0).topic),
+            "a retry goes to the topic of its message"
+        );
+        Ok(match (event.client(), known) {
+            (Some(_), known) => vec![known.cloned().unwrap_or_else(|| shard(1))],
+            (None, _) => vec![shard(0), shard(1)],
+        })
+    }
+
+    fn publish(&self, event: &Event, to: &[ShardId]) -> Result<(), NotPublished> {
         if event.reason.as_deref() == Some("no broker") {
             return Err(NotPublished("no broker answers".to_owned()));
         }
         self.published.lock().unwrap().push(event.clone());
-        let partitions = match (event.client(), known) {
-            (Some(_), known) => vec![known.map_or(1, |known| known.partition)],
-            (None, _) => vec![0, 1],
-        };
-        for partition in &partitions {
-            self.filled.lock().unwrap().take_event(*partition as usize, event.clone());
+        for shard in to {
+            self.filled.lock().unwrap().take_event(shard.partition as usize, event.clone());
         }
-        Ok(partitions.into_iter().map(shard).collect())
+        Ok(())
     }
+}
+
+/// As the program does, as far as these tests need it.
+fn decode_refused(refused: &Refused) -> Result<Event, NotRetried> {
+    let RefusedBody::Json(text) = &refused.body else {
+        return Err(NotRetried { path: None, detail: "only the SHA-256 was kept".to_owned() });
+    };
+    decode(text.as_bytes()).map_err(|Rejection { path, detail, .. }| NotRetried { path, detail })
 }
 
 fn access() -> Access {
@@ -83,7 +104,7 @@ fn served(access: Access) -> (Server, Arc<Shards>) {
     filled.take(0, 2, installed("acme", "other", "EU", "EU"));
     let ledger = Arc::clone(&filled.ledger);
     let sink = Arc::new(Shards { filled: Mutex::new(filled), published: Mutex::default() });
-    let commands = Commands { decode, sink: sink.clone() };
+    let commands = Commands { decode, decode_refused, sink: sink.clone() };
     let server = Server::with(&ledger, Options::default(), |api| {
         api.with_commands(Some(commands)).with_access(Arc::new(access))
     });
@@ -239,7 +260,7 @@ fn a_dry_run_about_a_tenant_that_is_not_seen_is_that_of_one_that_does_not_exist(
     filled.take(0, 2, product_moved("hidden", "US"));
     let ledger = Arc::clone(&filled.ledger);
     let sink = Arc::new(Shards { filled: Mutex::new(filled), published: Mutex::default() });
-    let commands = Commands { decode, sink };
+    let commands = Commands { decode, decode_refused, sink };
     let server = Server::with(&ledger, Options::default(), |api| {
         api.with_commands(Some(commands)).with_access(Arc::new(access()))
     });
@@ -282,8 +303,12 @@ fn access_of_two() -> Access {
 struct Lost;
 
 impl CommandSink for Lost {
-    fn publish(&self, _: &Event, _: Option<&ShardId>) -> Result<Vec<ShardId>, NotPublished> {
+    fn places(&self, _: &Event, _: Option<&ShardId>, _: Option<&str>) -> Result<Vec<ShardId>, NotPublished> {
         Ok(vec![shard(0), shard(1)])
+    }
+
+    fn publish(&self, _: &Event, _: &[ShardId]) -> Result<(), NotPublished> {
+        Ok(())
     }
 }
 
@@ -291,10 +316,11 @@ impl CommandSink for Lost {
 fn what_cannot_come_is_not_waited_for() {
     let mut filled = Filled::with(2);
     filled.take(0, 1, installed("acme", "app", "EU", "EU"));
-    let commands = Commands { decode, sink: Arc::new(Lost) };
+    let commands = Commands { decode, decode_refused, sink: Arc::new(Lost) };
     let server = Server::with(&filled.ledger, Options::default(), |api| api.with_commands(Some(commands)));
     filled.statuses[0].halt(Halted { code: "journal-differs", message: "see to it".to_owned() });
     filled.statuses[1].update(|now| now.is_ours = false);
+    // Both take it: one that is halted, and one that another process feeds.
     let begun = std::time::Instant::now();
     let (status, answer) = post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]);
     assert_eq!(status, 202, "{answer}");
@@ -303,11 +329,124 @@ fn what_cannot_come_is_not_waited_for() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
+/// Regression: a process that does not feed the tenant published what is recorded with other content, and answered 202.
+#[test]
+fn what_no_shard_here_is_fed_for_is_not_published() {
+    let (server, sink) = served(Access::default());
+    assert_eq!(post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]).0, 201);
+    let release =
+        |number: usize| sink.filled.lock().unwrap().statuses[number].update(|now| now.is_ours = false);
+    release(1);
+    // A new tenant would be there.
+    let (status, problem) = post(&server, "", &pin("c-2", "nobody", "app").to_string(), &[JSON]);
+    assert_eq!((status, &problem["code"]), (503, &json!("not-ready")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("realm.lifecycle/1"), "{problem}");
+    let reply = server.call("Submit", &json!({ "event": pin("c-2", "nobody", "app") }));
+    assert_eq!((reply.status, reply.reason().0), (14, "not-ready".to_owned()));
+    assert_eq!(post(&server, "", &pin("c-3", "acme", "app").to_string(), &[JSON]).0, 201, "it is fed here");
+    let policy = |id: &str| {
+        json!({"id": id, "type": "policy-set", "time": "2026-03-01T01:00:00.000Z", "appKey": "app",
+               "policy": {"mode": "off"}})
+    };
+    let (status, answer) = post(&server, "", &policy("p-1").to_string(), &[JSON]);
+    assert_eq!((status, &answer["pending"]), (201, &Value::Null), "{answer}");
+    release(0);
+    let published = sink.published.lock().unwrap().len();
+    for event in [pin("c-4", "acme", "app"), policy("p-2")] {
+        let (status, problem) = post(&server, "", &event.to_string(), &[JSON]);
+        assert_eq!((status, &problem["code"]), (503, &json!("not-ready")), "{problem}");
+    }
+    // What is recorded here is told all the same, and so is what contradicts it.
+    assert_eq!(post(&server, "", &pin("c-1", "acme", "app").to_string(), &[JSON]).0, 201);
+    let mut other = pin("c-1", "acme", "app");
+    other["reason"] = "other".into();
+    assert_eq!(post(&server, "", &other.to_string(), &[JSON]).1["code"], "event-id-conflict");
+    assert_eq!(sink.published.lock().unwrap().len(), published, "none of them was published");
+}
+
+fn refused(body: RefusedBody) -> Refused {
+    let (path, detail) = (Some("time".to_owned()), "expected at most 24 hours from now".to_owned());
+    let rejection = Rejection { reason: Reason::TimeInFuture, path, detail };
+    Refused { rejection, key: None, headers: Vec::new(), source_time: None, body }
+}
+
+#[test]
+fn refused_message_is_retried_at_both_doors_by_who_may_operate_all_apps() {
+    let (server, sink) = served(access());
+    for body in [
+        RefusedBody::Json(installed_text("i-1", "newcomer")),
+        RefusedBody::Digest { sha256: [1; 32], length_bytes: 7 },
+        RefusedBody::Json(r#"{"id":"i-2","type":"unheard-of","time":"2026-03-05T00:00:00.000Z"}"#.to_owned()),
+        RefusedBody::Json(installed_text("i-1", "newcomer").replace("US", "EU")),
+        RefusedBody::Json(installed_text("i-3", "another")),
+    ] {
+        sink.filled.lock().unwrap().refuse_as(0, refused(body));
+    }
+    let bearer = |seed: u8| format!("Bearer {}", new_token([seed; 32]));
+    let retry = |item: &str, body: &str, seed: u8| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("http://{}/v1/quarantine/realm.lifecycle/{item}", server.address());
+        let request = agent.post(url).header("content-type", "application/json");
+        let mut answer = request.header("authorization", bearer(seed)).send(body).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let call = |seq: u64, dry_run: bool| {
+        let message = json!({ "topic": "realm.lifecycle", "partition": 0, "seq": seq, "dryRun": dry_run });
+        let body = framed(&encoded(&method("RetryQuarantineItem").input(), &message));
+        server.call_with(&format!("/{SERVICE}/RetryQuarantineItem"), body, &[("authorization", &bearer(1))])
+    };
+    // Whoever is granted some apps is told of no refused message.
+    let hidden = retry("0/1/retry", "", 2);
+    assert_eq!((hidden.0, &hidden.1["code"]), (404, &json!("not-found")), "{}", hidden.1);
+    let absent = retry("0/9/retry", "", 2);
+    assert_eq!(hidden.1.to_string(), absent.1.to_string().replace("item 9", "item 1"));
+
+    let (status, dry) = retry("0/1/retry?dryRun=true", "{}", 1);
+    assert_eq!(
+        (status, &dry["changed"], &dry["after"][0]["clientKey"]),
+        (200, &1.into(), &"newcomer".into())
+    );
+    let reply = call(1, true);
+    assert_eq!(decoded(&reply, "RetryQuarantineItem"), [bare(dry)], "{}", reply.message);
+    assert!(sink.published.lock().unwrap().is_empty());
+    let (status, answer) = retry("0/1/retry", "", 1);
+    assert_eq!((status, answer["records"].as_array().unwrap().len()), (201, 1), "{answer}");
+    let reply = call(1, false);
+    assert_eq!(decoded(&reply, "RetryQuarantineItem"), [bare(answer)], "again: {}", reply.message);
+    assert_eq!(call(5, false).status, 0);
+    let published = sink.published.lock().unwrap();
+    let ids: Vec<_> = published.iter().map(|event| (event.id.as_str(), event.actor.as_deref())).collect();
+    assert_eq!(ids, [("i-1", None), ("i-3", None)], "each once, as it was sent");
+    drop(published);
+
+    for (item, body, status, code, parameter) in [
+        ("0/2/retry", "", 422, "event-refused", None),
+        ("0/3/retry", "", 422, "event-refused", Some("type")),
+        ("0/4/retry", "", 409, "event-id-conflict", Some("id")),
+        ("0/6/retry", "", 404, "not-found", None),
+        ("7/1/retry", "", 404, "not-found", None),
+        ("0/1/retry", r#"{"keep":1}"#, 400, "invalid-body", None),
+        ("0/1/retry?limit=1", "", 400, "unknown-parameter", Some("limit")),
+        ("0/x/retry", "", 400, "invalid-key", Some("seq")),
+    ] {
+        let (found, problem) = retry(item, body, 1);
+        assert_eq!((found, problem["code"].as_str().unwrap()), (status, code), "{item}: {problem}");
+        assert_eq!(problem["parameter"].as_str(), parameter, "{problem}");
+    }
+}
+
+fn installed_text(id: &str, client: &str) -> String {
+    json!({"id": id, "type": "installed", "time": "2026-03-05T00:00:00.000Z", "clientKey": client, "appKey": "app",
+           "realm": "US"})
+    .to_string()
+}
+
 /// Regression: the end of the wait was that of the question, so what was published was answered as timed out.
 #[test]
 fn what_is_published_and_does_not_come_in_time_is_pending() {
     let filled = Filled::with(2);
-    let commands = Commands { decode, sink: Arc::new(Lost) };
+    let commands = Commands { decode, decode_refused, sink: Arc::new(Lost) };
     let request_timeout = std::time::Duration::from_millis(300);
     let options = Options { request_timeout, ..Options::default() };
     let server = Server::with(&filled.ledger, options, |api| api.with_commands(Some(commands)));

@@ -262,8 +262,9 @@ fn every_answer_equals_that_of_http() {
     let notices: Vec<_> = told.iter().filter_map(|told| told.get("notice").cloned()).collect();
     assert_eq!(notices, expected);
     assert!(told.iter().all(|told| told["cursor"].is_string()), "{told:?}");
-    // A command is compared where there is a topic for it.
-    let compared = both.methods.into_iter().chain(["ScanWhatIf", "SubscribeDecisions", "Submit"]);
+    // Commands are compared where there is a topic for them.
+    let commands = ["Submit", "RetryQuarantineItem"];
+    let compared = both.methods.into_iter().chain(["ScanWhatIf", "SubscribeDecisions"]).chain(commands);
     let compared: BTreeSet<String> = compared.map(ToOwned::to_owned).collect();
     assert_eq!(compared, methods().map(|method| method.name().to_owned()).collect());
 }

@@ -123,12 +123,14 @@ impl Server {
     }
 }
 
+/// What the routes are said to be.
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/openapi.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+});
+
 /// Whether the document has this problem for the operation of a path; none: no route has it.
 pub(crate) fn is_documented(path: &str, verb: &str, status: u16, code: &str) -> Option<bool> {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto/openapi.json");
-        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-    });
     let parts: Vec<&str> = path.split('?').next().unwrap_or_default().split('/').collect();
     let fits = |route: &&String| {
         let of_route: Vec<&str> = route.split('/').collect();

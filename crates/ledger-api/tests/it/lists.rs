@@ -1,12 +1,13 @@
 //! Lists: each list equals what a query for every single installation gives.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ledger_api::access::Grants;
 use ledger_api::ledger::{InstallationState, Ledger};
 use ledger_api::query::{AsOf, AsOfAll, Cursor, Filter, MigrationFilter, WindowFilter};
 use ledger_core::event::{AppFact, Body, InstallationFact};
-use ledger_core::ids::MigrationId;
+use ledger_core::ids::{AppKey, MigrationId};
 use ledger_core::policy::Policy;
 use ledger_core::state::Status;
 use ledger_core::time::Timestamp;
@@ -205,6 +206,80 @@ fn list_respects_the_knowledge_bound() {
             let expected = expected(&filled.ledger, &filter, as_of, now);
             assert_eq!(listed(&filled.ledger, &filter, 7, as_of, now), expected, "{filter:?} {known}");
         }
+    }
+}
+
+#[test]
+fn list_of_a_grant_of_some_apps_is_the_whole_one_without_the_others() {
+    let filled = busy();
+    let granted = [app("a"), app("z"), app("absent")];
+    let partner = filled.ledger.seen_with(&Grants::parse(&granted.each_ref().map(AppKey::as_str)).unwrap());
+    let past = AsOfAll { at: Some(hour(40)), known_at: Some(hour(50)) };
+    for (as_of, now) in [(AsOfAll::default(), 31), (AsOfAll::default(), 100), (past, 100)] {
+        for filter in filters(as_of.at.unwrap_or(hour(now))) {
+            let mut expected = expected(&filled.ledger, &filter, as_of, hour(now));
+            expected.retain(|state| granted.contains(&state.app));
+            for limit in [2, 1000] {
+                let listed = listed(&partner, &filter, limit, as_of, hour(now));
+                assert_eq!(listed, expected, "{filter:?} at {now} by {limit}");
+            }
+        }
+    }
+}
+
+/// Regression: the time of a page told how many installations of other apps are on the list.
+#[test]
+fn page_of_a_grant_of_some_apps_takes_no_longer_where_others_are_hidden() {
+    const HIDDEN: usize = 3000;
+    let on_every_list = |who: &str, of: &str| {
+        let target = realm("DE");
+        let migration = MigrationId::new("1").unwrap();
+        let scheduled =
+            InstallationFact::MigrationScheduled { migration, target, start_time: None, end_time: None };
+        let located = InstallationFact::DataLocated { realm: realm("US") };
+        let here = [installed(who, of, "EU", "EU"), about(who, of, located), about(who, of, scheduled)];
+        let left = format!("{who}-left");
+        let gone = [installed(&left, of, "EU", "EU"), uninstalled(&left, of), uninstalled(&left, of)];
+        let moved = [product_moved(who, "DE")];
+        here.into_iter().chain(gone).chain(moved).map(|body| (1, 1, body)).collect::<Vec<_>>()
+    };
+    let ledger_with = |hidden: usize| {
+        let mut filled = Filled::with(1);
+        for of in ["hidden", "seen"] {
+            filled.publish(0, of, &["EU", "DE"]);
+            let fact = AppFact::PolicySet { policy: Policy::Indefinite };
+            filled.take(0, 0, Body::App { app: app(of), fact });
+        }
+        for number in (0..hidden).step_by(100) {
+            let hundred = number..number + 100;
+            filled.take_all(0, hundred.flat_map(|number| on_every_list(&format!("h-{number}"), "hidden")));
+        }
+        filled.take_all(0, (0..20).flat_map(|number| on_every_list(&format!("s-{number}"), "seen")));
+        filled
+    };
+    let (alone, among) = (ledger_with(0), ledger_with(HIDDEN));
+    let none = Filter::default;
+    for filter in [
+        none(),
+        Filter { realm: Some(realm("EU")), ..none() },
+        Filter { drift: Some(true), ..none() },
+        Filter { split_brain: Some(true), ..none() },
+        Filter { anomalous: Some(true), ..none() },
+        Filter { window: Some(WindowFilter::Open), ..none() },
+        Filter { migration: Some(MigrationFilter::default()), ..none() },
+    ] {
+        let shortest = |filled: &Filled| {
+            let partner = filled.ledger.seen_with(&Grants::parse(&["seen"]).unwrap());
+            let page = || {
+                let begun = Instant::now();
+                let page = partner.installations(&filter, None, 100, AsOfAll::default(), hour(9)).unwrap();
+                assert!(page.installations.len() >= 20, "{filter:?}: {}", page.installations.len());
+                begun.elapsed()
+            };
+            (0..20).map(|_| page()).min().unwrap()
+        };
+        let (alone, among) = (shortest(&alone), shortest(&among));
+        assert!(among < 3 * alone + Duration::from_millis(1), "{filter:?}: {among:?} for {alone:?}");
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoints;
 mod commands;
 mod corrections;
 mod decisions;
+mod documented;
 mod drift;
 mod filled;
 mod frames;

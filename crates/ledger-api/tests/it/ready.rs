@@ -159,6 +159,33 @@ fn decisions_are_not_nothing_while_no_shard_is_assigned() {
     assert_eq!(page["decisions"].as_array().map(Vec::len), Some(1), "{page}");
 }
 
+/// A rollout waits for the first time; what stops later takes no process away that still answers.
+#[test]
+fn process_that_was_at_the_end_of_its_shards_once_stays_ready_for_who_asks_that() {
+    let filled = filled();
+    let server = Server::of(&filled.ledger, Options::default());
+    let status = |path: &str| server.admin(path).status;
+    let all = |change: Change<'_>| filled.statuses.iter().for_each(|status| status.update(change));
+    all(&|now| (now.is_ours, now.phase) = (false, Phase::Idle));
+    assert_eq!(status("/readyz?once=true"), 503, "nothing is assigned");
+    all(&|now| (now.is_ours, now.phase) = (true, Phase::CatchingUp));
+    filled.statuses[0].update(|now| now.phase = Phase::Live);
+    assert_eq!(status("/readyz?once=true"), 503, "one still catches up");
+    let halt = Halted { code: "topic-truncated", message: "the topic ends at 5".to_owned() };
+    filled.statuses[1].update(|now| (now.phase, now.halted) = (Phase::Halted, Some(halt.clone())));
+    assert_eq!(
+        [status("/readyz?once=true"), status("/readyz"), status("/readyz?once=false")],
+        [200, 503, 503]
+    );
+    assert_eq!(server.admin("/readyz?once=true").json()["ready"], false, "the body has what is so now");
+    filled.statuses[0].update(|now| now.phase = Phase::CatchingUp);
+    assert_eq!([status("/readyz?once=true"), status("/readyz")], [200, 503], "a shard that came later");
+    assert_eq!(server.get("/readyz?once=true").status, 200, "at either listener");
+    assert_eq!(server.get("/readyz?onec=true").json()["code"], "unknown-parameter");
+    let another = Server::of(&filled.ledger, Options::default());
+    assert_eq!(another.admin("/readyz?once=true").status, 503, "each process for itself");
+}
+
 #[test]
 fn shard_of_a_found_tenant_decides_absence() {
     let filled = filled();

@@ -82,6 +82,7 @@ pub(crate) fn wrong_tokens(signer: &TokenSigner) -> Vec<(String, &'static str)> 
         (with("sub", json!("x".repeat(256))), "sub of the token is no name"),
         (with("sub", json!("two\nlines")), "sub of the token is no name"),
         (with("sub", json!(7)), "sub of the token is no name"),
+        (with("sub", json!("x".repeat(255 - ISSUER.len()))), "together longer than a name may be"),
         (without("iss"), "names no issuer"),
         (without("aud"), "lacks exp, iss or aud"),
         (without("exp"), "lacks exp, iss or aud"),

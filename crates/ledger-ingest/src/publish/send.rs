@@ -97,7 +97,11 @@ impl Sender {
     pub fn send(&mut self, line: &[u8]) -> Result<u32, PublishError> {
         let message = Message { key: None, value: Some(line), headers: &[], timestamp: None };
         match decode::decode(&message)? {
-            Decoded::Event(Incoming { event, .. }) => Ok(count(&self.send_event(&event, None)?)),
+            Decoded::Event(Incoming { event, .. }) => {
+                let partitions = self.partitions_for(&event)?;
+                self.send_event(&event, &partitions)?;
+                Ok(u32::try_from(partitions.len()).unwrap_or(u32::MAX))
+            }
             Decoded::Tick => self.send_everywhere(&tick_alone(line)),
         }
     }
@@ -117,27 +121,23 @@ impl Sender {
         self.send_to(Some(0), None, &refused_line(&message, rejection, 0))
     }
 
-    /// Sends an event that was read and checked already: one of a tenant to the partition that is known to have it, or to
-    /// where its key belongs; one of a whole app to every partition. Returns the partitions.
-    pub fn send_event(&mut self, event: &Event, known: Option<u32>) -> Result<Vec<u32>, PublishError> {
-        let partitions = match (event.client(), known) {
-            (Some(_), Some(known)) => vec![known],
-            (Some(client), None) => vec![self.partition_of(client.as_bytes())?],
-            (None, _) => (0..self.partitions).collect(),
-        };
+    /// The partitions that an event belongs to: one of a tenant where its key does, one of a whole app everywhere.
+    pub fn partitions_for(&mut self, event: &Event) -> Result<Vec<u32>, PublishError> {
+        Ok(match event.client() {
+            Some(client) => vec![self.partition_of(client.as_bytes())?],
+            None => (0..self.partitions).collect(),
+        })
+    }
+
+    /// Sends an event that was read and checked already, to these partitions.
+    pub fn send_event(&mut self, event: &Event, partitions: &[u32]) -> Result<(), PublishError> {
         let key = event.client().map(ledger_core::ids::ClientKey::as_str);
         let key = key.or_else(|| event.app().map(ledger_core::ids::AppKey::as_str));
         let value = to_native_json(event);
-        for partition in &partitions {
+        for partition in partitions {
             self.send_to(Some(*partition), key, &value)?;
         }
-        Ok(partitions)
-    }
-
-    /// Sends one copy of an app-level event, to a partition that lacks it.
-    pub fn send_copy(&mut self, partition: u32, event: &Event) -> Result<(), PublishError> {
-        let key = event.app().map(ledger_core::ids::AppKey::as_str);
-        self.send_to(Some(partition), key, &to_native_json(event))
+        Ok(())
     }
 
     /// Sends a tick to every partition: what is unsealed there is sealed. Returns how many messages that made.
@@ -227,10 +227,6 @@ impl Sender {
         }
         Ok(())
     }
-}
-
-fn count(partitions: &[u32]) -> u32 {
-    u32::try_from(partitions.len()).unwrap_or(u32::MAX)
 }
 
 /// A tick as far as the ledger reads it.

@@ -85,6 +85,25 @@ pub enum BackupError {
         /// As the data directory has it.
         found: u64,
     },
+    /// The journal lacks lines that were backed up.
+    #[error(
+        "of the journal's {file} {found} bytes are as in generation {generation} of {dir}, which has {stored}: it was \
+         emptied, shortened or replaced since, so no generation is made and none is removed; put the journal back \
+         (`restore` has it), or back up to another directory",
+        dir = dir.display()
+    )]
+    LostLines {
+        /// The directory for backups.
+        dir: PathBuf,
+        /// Its last generation.
+        generation: u64,
+        /// The segment.
+        file: String,
+        /// Bytes of its lines in that generation.
+        stored: u64,
+        /// Bytes of them that are the same here.
+        found: u64,
+    },
     /// There is nothing to back up.
     #[error("{path} has no shard, so there is nothing to back up", path = path.display())]
     NoShards {

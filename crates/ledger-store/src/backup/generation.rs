@@ -16,6 +16,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::num::NonZeroU64;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ledger_core::time::Timestamp;
@@ -44,7 +45,8 @@ pub struct Generation {
     /// When it was begun, by the clock of its machine.
     #[serde(with = "instant")]
     pub made: Timestamp,
-    pub(super) secret_fingerprint: Hash,
+    /// Which ledger it is of.
+    pub secret_fingerprint: Hash,
     /// `ledger.json`.
     pub ledger: BackedUpFile,
     /// Every shard that the data directory had.
@@ -137,6 +139,13 @@ impl<'de> Deserialize<'de> for BlobName {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not 32 bytes in hex"))
     }
+}
+
+/// When a file was last written to.
+pub(super) fn modified_ns(path: &Path) -> Result<Option<u64>, BackupError> {
+    let file = fs::metadata(path).map_err(io_failed(path))?;
+    let ns = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
+    Ok(u64::try_from(ns).ok())
 }
 
 /// An instant as text, whoever writes it.

@@ -1,14 +1,17 @@
 //! The journal of a ledger without Kafka: it is the source of the shards, so a generation has it beside them.
 //!
 //! Its files are looked for once the shards stand still, so what they were made of is in them. Only the last segment grows;
-//! a line that is half there in its copy was not answered, and goes as a torn tail when the journal is opened.
+//! a line that is half there in its copy was not answered, and goes as a torn tail when the journal is opened. Nothing else of it
+//! ever goes: a journal without lines that the generation before has is not backed up behind that one.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::backup::BackupError;
+use crate::backup::blobs::Blobs;
 use crate::backup::error::io_failed;
+use crate::backup::generation::{BackedUpFile, modified_ns};
 use crate::data_dir::manifest::{JOURNAL, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX};
 
 /// A file of a journal.
@@ -56,9 +59,96 @@ pub(super) fn files(data: &Path) -> Result<Vec<JournalFile>, BackupError> {
     Ok(files)
 }
 
+/// A segment that the generation before has, and that is not all here.
+pub(super) struct LostLines {
+    pub(super) file: String,
+    /// Bytes of its lines as they were backed up.
+    pub(super) stored: u64,
+    /// How many of them are the same here.
+    pub(super) found: u64,
+}
+
+/// What a journal has lost since it was backed up, if it has: a journal that is the source only grows. What was half a line then
+/// may be gone.
+pub(super) fn lost_lines(
+    before: &[BackedUpFile],
+    here: &[JournalFile],
+    blobs: &Blobs,
+) -> Result<Option<LostLines>, BackupError> {
+    for file in before.iter().filter(|file| file.name.ends_with(JOURNAL_SEGMENT_SUFFIX)) {
+        let blob = blobs.path(file.sha256);
+        let now = here.iter().find(|now| now.name == file.name);
+        let (stored, found) = match (File::open(&blob), now) {
+            (Ok(_), Some(now)) if now.is_as_before(file)? => continue,
+            (Ok(blob_file), Some(now)) => {
+                let now_file = File::open(&now.path).map_err(io_failed(&now.path))?;
+                same_lines(blob_file, now_file).map_err(io_failed(&now.path))?
+            }
+            (Ok(blob_file), None) => same_lines(blob_file, io::empty()).map_err(io_failed(&blob))?,
+            // Nothing is left to compare with but its name.
+            (Err(_), Some(_)) => continue,
+            (Err(_), None) => (file.size, 0),
+        };
+        if found < stored {
+            return Ok(Some(LostLines { file: file.name.clone(), stored, found }));
+        }
+    }
+    Ok(None)
+}
+
+impl JournalFile {
+    fn is_as_before(&self, before: &BackedUpFile) -> Result<bool, BackupError> {
+        let modified = if self.is_final { modified_ns(&self.path)? } else { None };
+        Ok(modified.is_some() && modified == before.modified_ns && self.size == before.size)
+    }
+}
+
+/// Bytes of the whole lines of one, and how many bytes it has in common with the other from the beginning.
+fn same_lines(one: impl Read, other: impl Read) -> io::Result<(u64, u64)> {
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    let (mut read, mut lines, mut same, mut is_same) = (0, 0, 0, true);
+    loop {
+        let bytes = one.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok((lines, same));
+        }
+        let theirs = if is_same { other.fill_buf()? } else { &[] };
+        let length = if theirs.is_empty() { bytes.len() } else { bytes.len().min(theirs.len()) };
+        let (part, theirs) = (&bytes[..length], &theirs[..length.min(theirs.len())]);
+        let equal = part.iter().zip(theirs).take_while(|(one, other)| one == other).count();
+        if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
+            lines = read + end as u64 + 1;
+        }
+        same += equal as u64;
+        is_same &= equal == length;
+        read += length as u64;
+        let theirs = theirs.len();
+        one.consume(length);
+        other.consume(theirs);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_the_same_up_to_the_first_byte_that_differs() {
+        let long = "0123456789\n".repeat(2000);
+        for (one, other, expected) in [
+            ("a\nb\n", "a\nb\nc\n", (4, 4)),
+            ("a\nb\nhalf", "a\nb\n", (4, 4)),
+            ("a\nb\nhalf", "a\nb\nother\n", (4, 4)),
+            ("a\nb\n", "a\n", (4, 2)),
+            ("a\nb\n", "", (4, 0)),
+            ("a\nb\n", "x\nb\n", (4, 0)),
+            ("half", "", (0, 0)),
+            (&long, &long, (22_000, 22_000)),
+            (&long, &long[..21_989], (22_000, 21_989)),
+        ] {
+            assert_eq!(same_lines(one.as_bytes(), other.as_bytes()).unwrap(), expected, "{other}");
+        }
+    }
 
     #[test]
     fn segments_and_notes_are_files_of_a_journal_and_no_name_leads_elsewhere() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ledger_core::time::Timestamp;
@@ -12,9 +11,9 @@ use ledger_record::rows::{ShardIdentity, SourcePosition};
 use crate::backup::blobs::{Blobs, UNFINISHED};
 use crate::backup::error::io_failed;
 use crate::backup::generation::{
-    self, BackedUpFile, BackedUpShard, BlobName, Generation, LEDGER, is_shard_file, numbers,
+    self, BackedUpFile, BackedUpShard, BlobName, Generation, LEDGER, is_shard_file, modified_ns, numbers,
 };
-use crate::backup::journal::{self, JournalFile};
+use crate::backup::journal::{self, JournalFile, LostLines};
 use crate::backup::{BackupError, BackupProgress, Work};
 use crate::data_dir::DataDir;
 use crate::data_dir::manifest::{Manifest, shard_path};
@@ -76,7 +75,7 @@ pub fn back_up(
     }
 
     // Behind the shards: it has all that they have.
-    let journal = journal::files(data.path())?;
+    let journal = journal_files(data, dir, last.as_ref(), &target.blobs)?;
     let before = last.as_ref().map(FilesBefore::new).unwrap_or_default();
     let of_shards = sources.iter().flat_map(|source| source.files.values());
     let total = of_shards.chain(journal.iter().map(|file| &file.size)).sum();
@@ -96,6 +95,28 @@ pub fn back_up(
     let generation = Generation::new(number, made, fingerprint, ledger, shards, journal);
     generation.write(dir)?;
     Ok(BackupReport { bytes: generation.bytes(), generation, copied_bytes })
+}
+
+/// The files of the journal. It has to have all that the last generation has of it.
+fn journal_files(
+    data: &DataDir,
+    dir: &Path,
+    last: Option<&Generation>,
+    blobs: &Blobs,
+) -> Result<Vec<JournalFile>, BackupError> {
+    let files = journal::files(data.path())?;
+    if let Some(last) = last
+        && let Some(LostLines { file, stored, found }) = journal::lost_lines(&last.journal, &files, blobs)?
+    {
+        return Err(BackupError::LostLines {
+            dir: dir.to_owned(),
+            generation: last.number,
+            file,
+            stored,
+            found,
+        });
+    }
+    Ok(files)
 }
 
 /// A directory for backups, for one generation.
@@ -426,10 +447,4 @@ impl Copying<'_> {
         fs::remove_file(&path).map_err(io_failed(&path))?;
         Ok(BackedUpFile { name: LEDGER.to_owned(), size, sha256, modified_ns: None })
     }
-}
-
-fn modified_ns(path: &Path) -> Result<Option<u64>, BackupError> {
-    let file = fs::metadata(path).map_err(io_failed(path))?;
-    let ns = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
-    Ok(u64::try_from(ns).ok())
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ledger_api::ledger::Ledger;
-use ledger_api::query::{Query, no_lines};
+use ledger_api::query::{QuarantineItemQuery, Query, no_lines};
 use ledger_core::time::Timestamp;
 use ledger_record::json;
+use ledger_record::rejection::Refused;
 use ledger_store::{Catalog, DataDir, Elsewhere, Halted, Phase, Served, ShardStatus, StoreOptions};
 
 use super::Completeness;
@@ -80,6 +81,12 @@ impl Local {
         }
         let ledger = Ledger::from_catalog(Arc::new(catalog));
         Ok(Self { ledger, now, completeness: completeness.clone() })
+    }
+
+    /// What is kept of a refused message.
+    pub(crate) fn refused(&self, item: &QuarantineItemQuery) -> Result<Refused, AskError> {
+        let found = self.ledger.ask(item, self.now, &no_lines)?.item;
+        Ok(found.refused()?.clone())
     }
 
     /// The answer as a server would send it.

@@ -13,7 +13,6 @@ use ledger_core::state::Rule;
 use ledger_core::time::Timestamp;
 use ledger_store::{KnowledgeBound, ShardId};
 
-use super::Brokers;
 use super::parse::{
     self, ItemName, app_id, app_key, client_key, instant, item_name, number, policy, realm, shard,
     unicode_path,
@@ -305,9 +304,12 @@ pub struct QuarantineRetry {
     /// Which: its item, or where it is from, as `list` prints them
     #[arg(value_name = "ITEM", value_parser = item_name)]
     pub item: ItemName,
-    /// Which cluster it is sent to
-    #[command(flatten)]
-    pub brokers: Brokers,
+    /// host:port of some brokers, separated by commas (kafka.brokers): it is sent to them from here, and not by a server
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "url")]
+    pub brokers: Option<String>,
+    /// Publish nothing; print what it would change
+    #[arg(long, requires = "url")]
+    pub dry_run: bool,
     /// Where to look
     #[command(flatten)]
     pub target: QueryTarget,

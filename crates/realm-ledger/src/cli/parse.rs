@@ -155,11 +155,14 @@ pub(super) fn source(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("1 to 200 bytes without control characters".to_owned()) }
 }
 
+/// What a place in an object store begins with.
+pub(crate) const STORE_SCHEME: &str = "s3://";
+
 /// A place in an object store.
 pub(super) fn store(text: &str) -> Result<String, String> {
-    if text.starts_with("s3://") {
+    if text.starts_with(STORE_SCHEME) {
         Ok(text.to_owned())
     } else {
-        Err("expected s3://BUCKET/PREFIX".to_owned())
+        Err(format!("expected {STORE_SCHEME}BUCKET/PREFIX"))
     }
 }

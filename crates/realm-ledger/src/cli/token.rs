@@ -41,7 +41,7 @@ pub enum GivenScope {
     Read,
     /// Log, replay, corrections, proofs, checkpoints, quarantine
     Audit,
-    /// Commands, backups; read and audit too
+    /// Commands, quarantine retry, backups; read and audit too
     Operate,
     /// The gateway for hooks
     Hooks,

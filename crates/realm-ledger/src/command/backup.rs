@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
@@ -105,13 +104,8 @@ fn of_directory(
     let _held = data.hold_shards().map_err(|error| {
         Failure::from(error).hint("a server runs on it: `backup --url URL` lets that server make the backup")
     })?;
-    let bar = context.progress_of_bytes("copying");
-    let made = backups::make(&data, &|_| None, dir, keep, &config.keys_dir(), &mut |done, total| {
-        advance(&bar)(done, total);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    Ok(made?)
+    let keys_dir = config.keys_dir();
+    Ok(context.with_bytes("copying", |bytes| backups::make(&data, &|_| None, dir, keep, &keys_dir, bytes))?)
 }
 
 fn by_server(
@@ -143,12 +137,7 @@ fn by_server(
 }
 
 fn check(context: &mut Context<'_, '_>, dir: &Path) -> Result<Exit, Failure> {
-    let bar = context.progress_of_bytes("reading");
-    let checked = verify_backup(dir, &mut |done, total| {
-        advance(&bar)(done, total);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
+    let checked = context.with_bytes("reading", |bytes| verify_backup(dir, bytes));
     let BackupCheck { generations, blobs, bytes, damage } = checked?;
     let shown = |damage: &BackupDamage| raw(&DamageLine { damage: with_causes(damage) });
     context.print_list(DAMAGE, damage.iter().map(shown))?;

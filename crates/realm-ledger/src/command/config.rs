@@ -1,11 +1,14 @@
 //! `config show`, `config check`, and `completions`, which prints the grammar for a shell.
 
+use std::error::Error;
+
 use clap::CommandFactory as _;
-use ledger_store::DataDir;
+use ledger_api::access::KeySet;
+use ledger_store::{DataDir, with_causes};
 
 use super::{Context, open_read_only};
 use crate::cli::{Cli, Completions, ConfigCommand};
-use crate::config::{Config, EffectiveSetting};
+use crate::config::{Config, ConfigErrors, EffectiveSetting};
 use crate::output::{Column, raw};
 use crate::server::may_be_reached;
 use crate::{Exit, Failure};
@@ -17,6 +20,7 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: &ConfigCommand) -> Res
     let loaded = context.loaded([])?;
     match command {
         ConfigCommand::Check => {
+            check_files(&loaded.config)?;
             // A name is looked up when `serve` starts.
             if let Ok(address) = loaded.config.http.listen.parse() {
                 may_be_reached(address, &loaded.config)?;
@@ -30,6 +34,22 @@ pub(super) fn run(context: &mut Context<'_, '_>, command: &ConfigCommand) -> Res
         }
     }
     Ok(Exit::Done)
+}
+
+/// Opens what `serve` opens of the files that the configuration names; every fault with its place. Servers are not asked: `serve`
+/// starts without them.
+fn check_files(config: &Config) -> Result<(), Failure> {
+    let at = |place: &str, error: &(dyn Error + 'static)| format!("{place}: {}", with_causes(error));
+    let mut faults: Vec<_> = config.access.faults().iter().map(|fault| at("access", fault)).collect();
+    let tls = config.tls().map(|tls| tls.faults()).unwrap_or_default();
+    faults.extend(tls.iter().map(|fault| at("http.tls", fault)));
+    if config.gateway.apps.iter().any(|app| app.forge_app.is_some()) {
+        // A place with a label in it is one for each isolated cloud.
+        for place in config.gateway.forge_jwks.iter().filter(|place| !place.contains('{')) {
+            faults.extend(KeySet::check(place, None).err().map(|fault| at("gateway.forge_jwks", &fault)));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ConfigErrors::new(faults).into()) }
 }
 
 /// How producers place client keys, as the data directory remembers of each topic.

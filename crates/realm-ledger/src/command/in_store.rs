@@ -6,11 +6,12 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::Context;
+use crate::cli::STORE_SCHEME;
 use crate::{Exit, Failure};
 
 /// The place in a store that a path is.
 pub(super) fn place(path: &Path) -> Option<&str> {
-    path.to_str().filter(|path| path.starts_with("s3://"))
+    path.to_str().filter(|path| path.starts_with(STORE_SCHEME))
 }
 
 #[cfg(feature = "object-store")]
@@ -18,7 +19,6 @@ mod with {
     use indicatif::HumanBytes;
 
     use super::{Context, Exit, Failure, NonZeroUsize, Path, TempDir};
-    use crate::command::advance;
     use crate::object_store::{self, Copied, Store};
 
     fn open(context: &Context<'_, '_>, place: &str) -> Result<Store, Failure> {
@@ -32,9 +32,8 @@ mod with {
         keep: Option<NonZeroUsize>,
     ) -> Result<Exit, Failure> {
         let store = open(context, place)?;
-        let bar = context.progress_of_bytes("copying to the store");
-        let copied = object_store::copy(&store, dir, keep, &mut |done, total| advance(&bar)(done, total));
-        bar.finish_and_clear();
+        let copied =
+            context.with_bytes("copying to the store", |bytes| object_store::copy(&store, dir, keep, bytes));
         let Copied { generation, bytes, removed } = copied?;
         context
             .report(&format!("generation {generation} is in {place}, {} are new there", HumanBytes(bytes)));
@@ -58,11 +57,7 @@ mod with {
         std::fs::create_dir_all(beside).map_err(|error| Failure::unreadable(beside, error))?;
         let to = tempfile::Builder::new().prefix(".restoring-").tempdir_in(beside);
         let to = to.map_err(|error| Failure::unreadable(beside, error))?;
-        let bar = context.progress_of_bytes("fetching");
-        let fetched =
-            object_store::fetch(&store, generation, to.path(), &mut |done, total| advance(&bar)(done, total));
-        bar.finish_and_clear();
-        fetched?;
+        context.with_bytes("fetching", |bytes| object_store::fetch(&store, generation, to.path(), bytes))?;
         Ok(to)
     }
 

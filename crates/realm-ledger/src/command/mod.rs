@@ -29,6 +29,7 @@ mod topics;
 mod verify;
 
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,7 +37,7 @@ pub(crate) use input::InputFile;
 use ledger_api::client_tls;
 use ledger_api::query::Raw;
 use ledger_core::time::Timestamp;
-use ledger_store::{DataDir, ShardId};
+use ledger_store::{BackupProgress, DataDir, ShardId};
 use serde_json::value::RawValue;
 
 use crate::backend::{Backend, Completeness, Local, Remote, ServerCredentials};
@@ -256,6 +257,17 @@ impl Context<'_, '_> {
     fn progress_of_bytes(&self, prefix: &str) -> ProgressBar {
         self.bar(ProgressBar::new(0), "{prefix} {bar:40} {binary_bytes}/{binary_total_bytes}, {eta} left")
             .with_prefix(prefix.to_owned())
+    }
+
+    /// Does what copies or reads bytes, under a bar that goes when it is done.
+    fn with_bytes<T>(&self, prefix: &str, work: impl FnOnce(BackupProgress<'_>) -> T) -> T {
+        let bar = self.progress_of_bytes(prefix);
+        let done = work(&mut |done, total| {
+            advance(&bar)(done, total);
+            ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        done
     }
 
     fn bar(&self, bar: ProgressBar, template: &str) -> ProgressBar {

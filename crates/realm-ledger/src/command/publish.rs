@@ -177,7 +177,7 @@ fn send_missing(context: &mut Context<'_, '_>, config: &Config) -> Result<Exit, 
         let mut sender = Sender::connect(&config.kafka)?;
         for MissingCopies { shard, app, events } in missing {
             for event in events {
-                sender.send_copy(shard.partition, &event)?;
+                sender.send_event(&event, &[shard.partition])?;
                 context.report(&format!("{} of {app} sent to {shard}", event.id));
                 copies += 1;
             }

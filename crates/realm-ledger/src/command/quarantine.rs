@@ -1,31 +1,32 @@
 //! `quarantine list`, `show` and `retry`.
 //!
 //! A retry must not make one copy of a ledger differ from another (I-5), nor append an event twice (I-3). So the event
-//! takes the way of any other: a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish` keys, where
+//! takes the way of any other: a server publishes it, for who may operate; a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish` keys, where
 //! every copy sees it; one that was only imported imports it, from a source of its own that is taken once; a
 //! journal that is the source takes it as one more line. The refused record stays, as evidence of what came.
 
 use std::ops::ControlFlow;
 
-use ledger_api::query::{QuarantineItemQuery, QuarantineQuery, Raw};
+use ledger_api::query::{QuarantineItemQuery, QuarantineQuery, Raw, request};
 use ledger_core::event::Event;
-use ledger_ingest::decode::{Decoded, Message, decode, to_native_json};
+use ledger_ingest::decode::to_native_json;
 use ledger_ingest::publish::Sender;
-use ledger_ingest::retry::{Retried, Retry, RetryError, retry};
-use ledger_record::json::time::parse_instant;
+use ledger_ingest::retry::{NotDecoded, Retried, Retry, RetryError, decode_again, retry};
+use ledger_record::rejection::Refused;
 use ledger_store::{DataDir, ShardId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::import::{placing_of, report_unsigned};
 use super::publish::remembered;
+use super::submit::{dry_run_parameter, report_answer};
 use super::{Context, brokers_flag, data_dir_flag, now, open_read_only};
-use crate::ask_error::NOT_FOUND;
-use crate::backend::{Backend, FIRST_PAGE};
+use crate::ask_error::{AskError, NOT_FOUND};
+use crate::backend::{Backend, FIRST_PAGE, Remote};
 use crate::cli::{ItemName, QuarantineCommand, QuarantineItem, QuarantineRetry, QuarantineShow};
 use crate::config::{Config, Loaded};
 use crate::local::{self, LocalImport};
-use crate::output::{QUARANTINE, items_at, text_at};
+use crate::output::{QUARANTINE, text_at};
 use crate::{Exit, Failure, evidence, secret};
 
 pub(super) fn run(context: &mut Context<'_, '_>, command: QuarantineCommand) -> Result<Exit, Failure> {
@@ -94,27 +95,36 @@ fn find(backend: &Backend, name: ItemName) -> Result<QuarantineItem, Failure> {
 }
 
 fn fetch(backend: &Backend, item: &QuarantineItem) -> Result<Raw, Failure> {
-    let QuarantineItem { shard: ShardId { topic, partition }, seq } = item.clone();
-    let answer = backend.ask(&QuarantineItemQuery { topic, partition, seq }).map_err(|error| {
-        let is_unknown = error.code() == Some(NOT_FOUND);
-        let failure = Failure::from(error);
-        if is_unknown {
-            failure.hint("`realm-ledger quarantine list` has every item and its name")
-        } else {
-            failure
-        }
-    })?;
-    Ok(answer.item)
+    Ok(backend.ask(&query_of(item)).map_err(of_item)?.item)
+}
+
+fn query_of(QuarantineItem { shard, seq }: &QuarantineItem) -> QuarantineItemQuery {
+    let ShardId { topic, partition } = shard.clone();
+    QuarantineItemQuery { topic, partition, seq: *seq }
+}
+
+fn of_item(error: AskError) -> Failure {
+    let is_unknown = error.code() == Some(NOT_FOUND);
+    let failure = Failure::from(error);
+    if is_unknown {
+        failure.hint("`realm-ledger quarantine list` has every item and its name")
+    } else {
+        failure
+    }
 }
 
 fn run_retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exit, Failure> {
-    let QuarantineRetry { item, brokers, target } = args;
+    let QuarantineRetry { item, brokers, dry_run, target } = args;
     let backend = context.backend(&target)?;
     let item = find(&backend, item)?;
-    let event = decode_again(&item, &fetch(&backend, &item)?)?;
-    let named_brokers = brokers.brokers.is_some();
-    let loaded = context.loaded([data_dir_flag(target.data_dir), brokers_flag(brokers.brokers)])?;
-    if named_brokers || target.url.is_some() || is_fed_by_kafka(&loaded.config, &item)? {
+    let local = match &backend {
+        Backend::Remote(server) => return retry_at(context, server, &item, dry_run),
+        Backend::Local(local) => local,
+    };
+    let event = decoded(&item, &local.refused(&query_of(&item)).map_err(of_item)?)?;
+    let named_brokers = brokers.is_some();
+    let loaded = context.loaded([data_dir_flag(target.data_dir), brokers_flag(brokers)])?;
+    if named_brokers || is_fed_by_kafka(&loaded.config, &item)? {
         send(context, &loaded.config, &item, &event)
     } else if local::is_local(&loaded.config) {
         append_to_journal(context, &loaded.config, &item, &event)
@@ -123,34 +133,33 @@ fn run_retry(context: &mut Context<'_, '_>, args: QuarantineRetry) -> Result<Exi
     }
 }
 
-/// Decodes what was kept with the decoder of today. Its key is left aside: it is keyed anew.
-fn decode_again(item: &QuarantineItem, kept: &RawValue) -> Result<Event, Failure> {
+/// The event of what was kept.
+fn decoded(item: &QuarantineItem, refused: &Refused) -> Result<Event, Failure> {
     const CORRECT: &str = "the source has the bytes; correct it there, then `publish` or `import` it";
-    let kept: Value = serde_json::from_str(kept.get())?;
-    if kept.get("body").is_none() {
-        return Err(Failure::new(format!("item {item} had no body")).hint(CORRECT));
-    }
-    let Some(text) = kept.pointer("/body/json").and_then(Value::as_str) else {
-        let message = format!("of item {item} only the SHA-256 was kept, as it was no JSON");
-        return Err(Failure::new(message).hint(CORRECT));
-    };
-    let headers = items_at(&kept, "/headers").iter();
-    let headers: Vec<_> =
-        headers.map(|header| (text_at(header, "/name"), text_at(header, "/value"))).collect();
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let timestamp = parse_instant(&text_at(&kept, "/sourceTime")).ok();
-    let message = Message { key: None, value: Some(text.as_bytes()), headers: &headers, timestamp };
-    match decode(&message) {
-        Ok(Decoded::Event(incoming)) => Ok(incoming.event),
-        Ok(Decoded::Tick) => {
-            let message = format!("item {item} is a tick, with which nothing was lost");
-            Err(Failure::new(message).hint("`publish --tick` sends another"))
+    decode_again(refused).map_err(|error| match error {
+        NotDecoded::NoBody | NotDecoded::NotKept => {
+            Failure::new(format!("item {item} cannot be sent: {error}")).hint(CORRECT)
         }
-        Err(rejection) => {
+        NotDecoded::Tick => {
+            Failure::new(format!("item {item}: {error}")).hint("`publish --tick` sends another")
+        }
+        NotDecoded::Rejected(rejection) => {
             let message = format!("item {item} is still no event, and was not sent");
-            Err(Failure::caused(message, rejection).hint("correct the event, then `publish` or `import` it"))
+            Failure::caused(message, rejection).hint("correct the event, then `publish` or `import` it")
         }
-    }
+    })
+}
+
+/// A server publishes it itself, where its token allows that.
+fn retry_at(
+    context: &mut Context<'_, '_>,
+    server: &Remote,
+    item: &QuarantineItem,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    let path = format!("{}/retry", request(&query_of(item)).path);
+    let answer = server.order_for_text(&path, dry_run_parameter(dry_run), String::new());
+    report_answer(context, &answer.map_err(of_item)?, dry_run)
 }
 
 /// A topic whose cluster is known has been read from Kafka.

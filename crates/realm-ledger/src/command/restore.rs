@@ -1,13 +1,11 @@
 //! `restore`: a data directory from a backup.
 
-use std::ops::ControlFlow;
-
 use indicatif::HumanBytes;
 use ledger_record::json::time::format_instant;
 use ledger_store::{RestoreReport, restore};
 
 use super::backup::print_generation;
-use super::{Context, advance, data_dir_flag, in_store};
+use super::{Context, data_dir_flag, in_store};
 use crate::cli::RestoreArgs;
 use crate::{Exit, Failure};
 
@@ -18,13 +16,9 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: &RestoreArgs) -> Result<E
         None => None,
     };
     let dir = fetched.as_ref().map_or(args.dir.as_path(), |fetched| fetched.path());
-    let bar = context.progress_of_bytes("restoring");
-    let options = config.store.clone();
-    let restored = restore(dir, args.generation, &config.data_dir, options, &mut |done, total| {
-        advance(&bar)(done, total);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
+    let (options, number) = (config.store.clone(), args.generation);
+    let restored =
+        context.with_bytes("restoring", |bytes| restore(dir, number, &config.data_dir, options, bytes));
     let RestoreReport { generation, bytes } = restored?;
     print_generation(context, &generation)?;
     context.report(&format!(

@@ -59,14 +59,26 @@ pub(super) fn run(context: &mut Context<'_, '_>, args: SubmitArgs) -> Result<Exi
     let SubmitArgs { file, url, server, dry_run } = args;
     let event = context.read(&InputFile::new(file))?;
     let server = context.server_at(&url, &server)?;
-    let parameters = if dry_run { vec![("dryRun".to_owned(), "true".to_owned())] } else { Vec::new() };
     // What is no UTF-8 is refused by the server, as what it is.
-    let answer =
-        server.order_for_text(SUBMIT.route, parameters, String::from_utf8_lossy(&event).into_owned())?;
+    let event = String::from_utf8_lossy(&event).into_owned();
+    let answer = server.order_for_text(SUBMIT.route, dry_run_parameter(dry_run), event)?;
+    report_answer(context, &answer, dry_run)
+}
+
+pub(super) fn dry_run_parameter(dry_run: bool) -> Vec<(String, String)> {
+    dry_run.then(|| ("dryRun".to_owned(), "true".to_owned())).into_iter().collect()
+}
+
+/// Shows what a server answered to a command.
+pub(super) fn report_answer(
+    context: &mut Context<'_, '_>,
+    answer: &str,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
     if dry_run {
-        return show_dry_run(context, &answer);
+        return show_dry_run(context, answer);
     }
-    let CommandAnswer { id, records, pending, elsewhere, .. } = read(&answer)?;
+    let CommandAnswer { id, records, pending, elsewhere, .. } = read(answer)?;
     context.print_list(RECORDS, records.iter().map(raw))?;
     if !elsewhere.is_empty() {
         context.report(&format!(

@@ -79,6 +79,12 @@ impl Loaded {
 #[derive(Debug)]
 pub struct ConfigErrors(Vec<String>);
 
+impl ConfigErrors {
+    pub(crate) const fn new(faults: Vec<String>) -> Self {
+        Self(faults)
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {

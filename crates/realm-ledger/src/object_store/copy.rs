@@ -7,9 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use ledger_store::{Generation, last_generation};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use ledger_store::{BackupProgress, Generation, last_generation};
 use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
@@ -29,13 +27,6 @@ pub(crate) struct Copied {
     pub(crate) removed: Vec<u64>,
 }
 
-/// What is looked at of a generation to tell ledgers apart.
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-struct OfLedger {
-    secret_fingerprint: String,
-}
-
 fn name_of(number: u64) -> String {
     format!("generations/{number}.json")
 }
@@ -45,7 +36,7 @@ fn needs(generation: &Generation) -> BTreeMap<String, u64> {
     generation.files().map(|(_, file)| (file.sha256.to_string(), file.size)).collect()
 }
 
-fn parse<T: DeserializeOwned>(shown: &str, text: &[u8]) -> Result<T, StoreError> {
+fn parse(shown: &str, text: &[u8]) -> Result<Generation, StoreError> {
     serde_json::from_slice(text)
         .map_err(|source| StoreError::Generation { generation: shown.to_owned(), source })
 }
@@ -104,7 +95,7 @@ pub(crate) fn copy(
     store: &Store,
     dir: &Path,
     keep: Option<NonZeroUsize>,
-    advance: &mut dyn FnMut(u64, u64),
+    progress: BackupProgress<'_>,
 ) -> Result<Copied, StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -115,12 +106,11 @@ pub(crate) fn copy(
     let number = last.ok_or_else(nothing)?.number;
     let path = dir.join(name_of(number));
     let text = fs::read(&path).map_err(failed(&path))?;
-    let generation: Generation = parse(&path.display().to_string(), &text)?;
-    let ours: OfLedger = parse(&path.display().to_string(), &text)?;
+    let generation = parse(&path.display().to_string(), &text)?;
     let numbers = store.numbers()?;
     if let Some(last) = numbers.last() {
-        let theirs: OfLedger = parse(&name_of(*last), &store.generation(*last)?)?;
-        if theirs != ours {
+        let theirs = parse(&name_of(*last), &store.generation(*last)?)?;
+        if theirs.secret_fingerprint != generation.secret_fingerprint {
             return Err(store.other("backups".to_owned()));
         }
         if *last > number {
@@ -137,7 +127,7 @@ pub(crate) fn copy(
         let sha256 = hex::decode(&blob).unwrap_or_default();
         store.put(&format!("blobs/{blob}"), &dir.join("blobs").join(&blob), &sha256)?;
         copied.bytes += size;
-        advance(copied.bytes, total);
+        let _ = progress(copied.bytes, total);
     }
     if !store.create(&name_of(number), &text)? && store.generation(number)? != text {
         return Err(store.other(format!("a generation {number}")));
@@ -154,7 +144,7 @@ fn prune(store: &Store, keep: NonZeroUsize) -> Result<Vec<u64>, StoreError> {
     let (old, kept) = numbers.split_at(numbers.len().saturating_sub(keep.get()));
     let mut needed = BTreeSet::new();
     for number in kept {
-        let generation: Generation = parse(&name_of(*number), &store.generation(*number)?)?;
+        let generation = parse(&name_of(*number), &store.generation(*number)?)?;
         needed.extend(needs(&generation).into_keys());
     }
     for number in old {
@@ -171,7 +161,7 @@ pub(crate) fn fetch(
     store: &Store,
     number: Option<u64>,
     to: &Path,
-    advance: &mut dyn FnMut(u64, u64),
+    progress: BackupProgress<'_>,
 ) -> Result<u64, StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -185,7 +175,7 @@ pub(crate) fn fetch(
         return Err(store.none(format!("no generation {number}; there are {there}")));
     }
     let text = store.generation(number)?;
-    let generation: Generation = parse(&name_of(number), &text)?;
+    let generation = parse(&name_of(number), &text)?;
     for dir in ["blobs", "generations"] {
         let path = to.join(dir);
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed(&path))?;
@@ -203,7 +193,7 @@ pub(crate) fn fetch(
             fs::remove_file(&path).map_err(failed(&path))?;
         }
         done += size;
-        advance(done, total);
+        let _ = progress(done, total);
     }
     let path = to.join(name_of(number));
     create(&path)?.write_all(&text).map_err(failed(&path))?;
@@ -218,7 +208,7 @@ pub(crate) fn check(store: &Store) -> Result<(usize, Vec<String>), StoreError> {
     }
     let mut needed = BTreeSet::new();
     for number in numbers {
-        let generation: Generation = parse(&name_of(number), &store.generation(number)?)?;
+        let generation = parse(&name_of(number), &store.generation(number)?)?;
         needed.extend(needs(&generation).into_keys());
     }
     let mut damaged = Vec::new();

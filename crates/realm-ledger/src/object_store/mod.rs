@@ -18,6 +18,3 @@ mod store;
 
 pub(crate) use copy::{Copied, check, copy, fetch};
 pub(crate) use store::Store;
-
-/// What a place in a store begins with.
-pub(crate) const SCHEME: &str = "s3://";

@@ -15,8 +15,8 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::SCHEME;
 use super::error::StoreError;
+use crate::cli::STORE_SCHEME;
 
 /// A list of a thousand objects takes a tenth of it.
 const LIST_MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -56,11 +56,11 @@ impl Store {
     /// `AWS_CA_BUNDLE` a file with its authority.
     pub(crate) fn open(place: &str, environment: &BTreeMap<String, String>) -> Result<Self, StoreError> {
         let invalid = |why: String| StoreError::Place { place: place.to_owned(), why };
-        let rest = place.strip_prefix(SCHEME).unwrap_or_default();
+        let rest = place.strip_prefix(STORE_SCHEME).unwrap_or_default();
         let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_matches('/');
         if name.is_empty() || prefix.split('/').any(|part| [".", ".."].contains(&part)) {
-            return Err(invalid(format!("expected {SCHEME}BUCKET/PREFIX")));
+            return Err(invalid(format!("expected {STORE_SCHEME}BUCKET/PREFIX")));
         }
         let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let needed = |name: &'static str| set(name).ok_or(StoreError::NoCredentials(name));
@@ -87,7 +87,7 @@ impl Store {
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .timeout_recv_body(Some(BODY_TIMEOUT))
             .tls_config(tls.map_err(|error| invalid(error.to_string()))?);
-        let shown = format!("{SCHEME}{name}/{prefix}").trim_end_matches('/').to_owned();
+        let shown = format!("{STORE_SCHEME}{name}/{prefix}").trim_end_matches('/').to_owned();
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Self { bucket, credentials, prefix, agent: config.build().into(), shown })
     }

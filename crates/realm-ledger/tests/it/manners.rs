@@ -320,6 +320,52 @@ fn configuration_is_shown_with_origins_and_checked() {
     );
 }
 
+/// Regression: `config check` approved files that `serve` then refused.
+#[test]
+fn configuration_check_opens_the_files_that_serve_opens() {
+    let world = World::new();
+    let checked = |text: &str| {
+        let file = world.file("files.toml", text);
+        execute(&format!("config check --config {}", file.display()))
+    };
+    let jwks = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"b","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let [keys, text] =
+        [("keys.json", jwks), ("text.pem", "no PEM")].map(|(name, text)| world.file(name, text));
+    let issuer = |name: &str, more: &str| {
+        format!(
+            "[[access.issuer]]\nissuer = 'https://{name}'\naudience = 'a'\nalgorithms = ['EdDSA']\n{more}\n"
+        )
+    };
+    let (keys, text) = (keys.display(), text.display());
+    let good = issuer("one", &format!("jwks = '{keys}'"));
+    assert_eq!(checked(&good).exit, Exit::Done, "{}", checked(&good).messages);
+    let wrong = [
+        format!("[http.tls]\ncertificate = '/nowhere.pem'\nkey = '{text}'\nclient_ca = '{text}'\n"),
+        good,
+        issuer("two", "jwks = '/nowhere.json'"),
+        issuer("three", &format!("jwks = '{text}'")),
+        issuer("four", &format!("jwks = 'https://127.0.0.1:9/keys'\nca = '{text}'")),
+        "[gateway]\nforge_jwks = ['/nowhere.json']\n".to_owned(),
+        "[[gateway.app]]\nname = 'n'\napp_key = 'a'\nrealms = ['EU']\nforge_app = 'ari:cloud:ecosystem::app/1'\n".to_owned(),
+    ];
+    let refused = checked(&wrong.concat());
+    assert_eq!(refused.exit, Exit::Failed);
+    for fault in [
+        "cannot be used, for 7 reasons".to_owned(),
+        "access: the keys of issuer https://two cannot be read: /nowhere.json could not be read".to_owned(),
+        format!("access: the keys of issuer https://three cannot be read: {text} has no JWKS"),
+        format!(
+            "issuer https://four cannot be read: the authorities of https://127.0.0.1:9/keys cannot be used: {text} has no certificate"
+        ),
+        "http.tls: /nowhere.pem cannot be read as PEM".to_owned(),
+        format!("http.tls: {text} has no certificate"),
+        format!("http.tls: {text} cannot be read as PEM"),
+        "gateway.forge_jwks: /nowhere.json could not be read".to_owned(),
+    ] {
+        assert!(refused.messages.contains(&fault), "{fault}: {}", refused.messages);
+    }
+}
+
 #[test]
 fn import_without_a_key_is_recorded_unsigned() {
     let world = World::with(&history());

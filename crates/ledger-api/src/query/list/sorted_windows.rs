@@ -1,5 +1,5 @@
-//! Windows of the tenant. No index has them in their order, so every tenant is looked at, or every one that ever had
-//! the app; what was found is kept sorted for the next pages, which would look at all of them again.
+//! Windows of the past, and those that a grant of some apps shows. No index has them in their order, so every tenant is looked at,
+//! or every one that ever had one of the apps; what was found is kept sorted for the next pages, which would look at all of them again.
 //!
 //! A page takes from what was sorted for the page before, never from before its own list began: a first page
 //! always sorts anew. What it takes is looked at again before it is listed, as every candidate is.
@@ -7,9 +7,8 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use ledger_core::ids::ClientKey;
+use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::rows::TenantRow;
-use ledger_store::List;
 
 use super::candidate::{Asked, IndexEntries, ListCandidate, end_of};
 use crate::ledger::{CacheKey, QueryError, ShardSnapshot, TenantAsOf};
@@ -85,21 +84,19 @@ impl WindowRun {
 /// Looks at all there are.
 fn sort(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<WindowRun, QueryError> {
     let mut first = First { asked, shard, places: BinaryHeap::new(), cut: false };
-    match &asked.filter.app {
-        Some(app) => {
-            let of_app = List::App(app.clone());
-            let mut listed = IndexEntries::new(shard, 0, of_app, None, INDEX_ENTRIES_AT_A_TIME);
-            while let Some((client, _)) = listed.entry()? {
+    if let Some(lists) = asked.lists_of_apps() {
+        for list in lists {
+            let mut listed = IndexEntries::new(shard, 0, list, None, INDEX_ENTRIES_AT_A_TIME);
+            while let Some((client, app)) = listed.entry()? {
                 if let Some(row) = shard.snapshot.tenant(&client)? {
-                    first.take(&client, row)?;
+                    first.take(&client, row, Some(&app))?;
                 }
             }
         }
-        None => {
-            for row in shard.snapshot.tenants(None)? {
-                let (client, row) = row?;
-                first.take(&client, row)?;
-            }
+    } else {
+        for row in shard.snapshot.tenants(None)? {
+            let (client, row) = row?;
+            first.take(&client, row, None)?;
         }
     }
     Ok(WindowRun { after: asked.after.cloned(), cut: first.cut, places: first.places.into_sorted_vec() })
@@ -114,11 +111,13 @@ struct First<'g> {
 }
 
 impl First<'_> {
-    fn take(&mut self, client: &ClientKey, row: TenantRow) -> Result<(), QueryError> {
+    /// Looks at the installations of a tenant, or at the one of an app.
+    fn take(&mut self, client: &ClientKey, row: TenantRow, only: Option<&AppKey>) -> Result<(), QueryError> {
         let Asked { reading, filter, viewpoint, after, .. } = *self.asked;
         reading.ledger.in_time()?;
         let tenant = TenantAsOf::new(reading, self.shard, client, row, viewpoint)?;
-        for (app, installation) in &tenant.tenant.installations {
+        let installations = tenant.tenant.installations.iter();
+        for (app, installation) in installations.filter(|(app, _)| only.is_none_or(|only| only == *app)) {
             let timeline = tenant.timeline(reading, self.shard, app)?;
             if !filter.takes(app, installation, tenant.tenant.product_realm, &timeline, viewpoint.at) {
                 continue;
@@ -138,7 +137,6 @@ impl First<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ledger_core::ids::AppKey;
     use ledger_core::time::Timestamp;
 
     use super::*;

@@ -10,6 +10,9 @@
 //! Drift follows from pin, product realm and the descriptor in force, which is the published one or one that
 //! the installation brought itself. So it is in a class that drifts by the published descriptor, or in the
 //! list of those that drift by their own.
+//!
+//! With a grant of some apps the candidates are the installations of these apps, whatever the filter: other lists have those of
+//! all apps, so a page would walk over what is hidden, without end, and its time would tell how much that is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +37,7 @@ pub(super) enum CandidateSource<'m> {
     NamedTenants(NamedTenants),
     /// All installations of all tenants.
     Tenants(Tenants<'m>),
-    /// Windows of the tenant.
+    /// Windows of the past, or of a grant of some apps.
     Sorted(SortedWindows),
 }
 
@@ -59,8 +62,19 @@ pub(super) fn sources<'m>(asked: &Asked<'m>) -> Result<Vec<CandidateSource<'m>>,
         return Ok(sources);
     }
     let mut lists = Vec::new();
+    let is_limited = asked.reading.ledger.grants.apps().is_some();
     for (index, shard) in shards.iter().enumerate() {
         let unread = |error: QueryError| shard.unread(error);
+        if is_limited {
+            if asked.filter.window.is_some() {
+                let sorted = SortedWindows::new(asked, index, shard).map_err(unread)?;
+                sources.push(CandidateSource::Sorted(sorted));
+            } else {
+                let of_apps = asked.lists_of_apps().unwrap_or_default();
+                lists.extend(of_apps.into_iter().map(|list| (index, list, Arc::default())));
+            }
+            continue;
+        }
         let ahead = ahead_of(asked, shard).map_err(unread)?;
         match lists_of(asked, shard, ahead.is_some()).map_err(unread)? {
             Some(found) => {
@@ -126,11 +140,9 @@ fn lists_of(
         List::SplitBrain
     } else if filter.anomalous == Some(true) {
         List::Anomalous
-    } else if let (Some(realm), None) = (filter.realm, asked.reading.ledger.grants.apps()) {
+    } else if let Some(realm) = filter.realm {
         List::Realm(realm)
     } else {
-        // With a grant of some apps for a realm too, of which others may have nearly all: a page would walk over what is
-        // hidden, without end, and its time would tell how much that is.
         return Ok(asked.lists_of_apps());
     };
     Ok(Some(vec![one]))
@@ -154,9 +166,6 @@ fn drifting(asked: &Asked<'_>, shard: &ShardSnapshot<'_>) -> Result<Vec<List>, Q
     let mut lists = vec![List::OwnDrift];
     for class in shard.snapshot.alignment_classes(asked.filter.app.as_ref())? {
         let AlignmentClass { app, pinned, product } = &class;
-        if !asked.reading.ledger.grants.has(app) {
-            continue;
-        }
         if asked.filter.realm.is_some_and(|realm| realm != *pinned) {
             continue;
         }

@@ -7,7 +7,7 @@ use crate::call::{SERVICE, framed, methods};
 use crate::filled::Filled;
 use crate::http::Server;
 use ledger_api::access::AccessScope;
-use ledger_api::action::{ACTIONS, BACKUP};
+use ledger_api::action::{ACTIONS, BACKUP, SUBMIT};
 
 const GRANTED: &str = super::GRANTED;
 
@@ -73,7 +73,7 @@ fn malformed_messages_are_refused_by_who_calls_first() {
         let of_question = |(question, of): &(&'static str, &str)| {
             (*of == name || name.strip_prefix("Scan") == Some(of)).then_some(*question)
         };
-        let question = Query::METHODS.iter().find_map(of_question).unwrap_or("Submit");
+        let question = Query::METHODS.iter().find_map(of_question).unwrap_or(SUBMIT.name);
         let other = if scope_of(question) == AccessScope::Read { &auditor } else { &reader };
         let wrong_field = framed(&[0xfa, 0x3f, 1, 0]);
         for (body, more) in [
