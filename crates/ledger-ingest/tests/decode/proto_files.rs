@@ -37,6 +37,7 @@ fn service_has_every_query() {
             "GetProof",
             "ListQuarantine",
             "GetQuarantineItem",
+            "RetryQuarantineItem",
             "Submit",
             "GetCommand"
         ]
