@@ -21,7 +21,6 @@ use ledger_api::problem::ProblemKind;
 use ledger_core::event::Event;
 use ledger_core::ids::{AppKey, ClientKey};
 use ledger_record::rejection::{Reason, Rejection};
-use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tracing::{Instrument as _, error, warn};
 
@@ -33,7 +32,7 @@ use crate::journal::{Reservation, now};
 use crate::limits::{ALWAYS_READ_BYTES, EVENT_MAX_BYTES, HOOK_MAX_BYTES, LOOKUP_RESTS, LOOKUP_TIMEOUT};
 use crate::links;
 use crate::links::{KnownInstallation, KnownInstallations};
-use crate::record::{ForgeCall, NoEvent, Stamp, installation_ari};
+use crate::record::{ForgeCall, InstallBody, NoEvent, Stamp, installation_ari};
 use crate::refusal::Refusal;
 use crate::verify::{self, ForgeToken, SignedRequest, Token, UsedId};
 
@@ -228,22 +227,22 @@ impl Call<'_> {
 
     /// The body of a lifecycle hook of Connect is about the tenant of its token and the app of its route. Answers the site.
     fn check_installation(&self, client: &ClientKey) -> Result<Option<String>, Refusal> {
-        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        let text = |name: &str| body.get(name).and_then(Value::as_str);
-        if text("clientKey") != Some(client.as_str()) {
+        let InstallBody { client_key, key, base_url } =
+            serde_json::from_slice(&self.body).unwrap_or_default();
+        if client_key.as_str() != Some(client.as_str()) {
             return Err(Refusal::WrongIssuer);
         }
-        if text("key") != Some(self.place.app.app_key.as_str()) {
+        if key.as_str() != Some(self.place.app.app_key.as_str()) {
             return Err(Refusal::WrongApp);
         }
-        Ok(text("baseUrl").map(str::to_owned))
+        Ok(base_url.as_str().map(str::to_owned))
     }
 
     async fn of_forge(&self, token: &str) -> Result<Plan, NoEvent> {
         let (token, used) = self.forge_token(token, true).await?;
         let kind = match ForgeCall::parse(&token, &self.body) {
             Ok(kind) => kind,
-            Err(refusal) => return Err(self.let_go(used, refusal.into())),
+            Err(none) => return Err(self.let_go(used, none)),
         };
         if kind == ForgeCall::Uninstalled {
             return self.of_uninstall(&token, used);

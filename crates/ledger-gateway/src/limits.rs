@@ -56,9 +56,8 @@ pub(crate) const INSTALL_KEY_MAX_BYTES: u64 = 16 * 1024;
 /// How long a key server may take.
 pub(crate) const KEY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Keys that are asked for in a minute, for calls of one issuer by its own word, and at a time: whoever makes key ids up must not make us ask for each.
+/// Keys that are asked for in a minute, and at a time: whoever makes key ids up must not make us ask for each.
 pub(crate) const KEY_REQUESTS_A_MINUTE: usize = 300;
-pub(crate) const KEY_REQUESTS_A_MINUTE_OF_ISSUER: usize = 10;
 pub(crate) const KEY_REQUESTS_AT_A_TIME: usize = 8;
 
 /// How long an id that no server knows is not asked for again, and how many of them are remembered.

@@ -12,7 +12,7 @@ use ledger_ingest::quarantine::refused_line;
 use ledger_ingest::redact;
 use ledger_record::json::time::format_instant;
 use ledger_record::rejection::{Reason, Rejection};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -51,6 +51,15 @@ impl NoEvent {
         let message = Message { value: Some(value), ..Message::default() };
         Self { refusal: Refusal::BadBody, line: Some(refused_line(&message, rejection, EVENT_MAX_BYTES)) }
     }
+}
+
+/// Whom a body of Connect is about, whatever else is in it: text that is cut within a letter, or too deep.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct InstallBody {
+    pub(crate) client_key: Value,
+    pub(crate) key: Value,
+    pub(crate) base_url: Value,
 }
 
 /// What a call to the route of Forge is about.
@@ -237,14 +246,18 @@ struct ForgeBody<'b>(&'b Value);
 impl ForgeCall {
     /// What a call is about. Forge names the type of an event or, in the documented shape, leaves it to be seen from its
     /// members. The module is in the token: one that says another thing than the body is right.
-    pub(crate) fn parse(token: &ForgeToken, body: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(token: &ForgeToken, body: &[u8]) -> Result<Self, NoEvent> {
         if token.is_of_uninstall() {
             return Ok(Self::Uninstalled);
         }
         if token.module() == Some("scheduledTrigger") {
             return Ok(Self::Other);
         }
-        let body: Value = serde_json::from_slice(body).map_err(|_| Refusal::BadBody)?;
+        let unreadable = |error: serde_json::Error| {
+            let rejection = Rejection { reason: Reason::Undecodable, path: None, detail: error.to_string() };
+            NoEvent::unreadable(body, rejection)
+        };
+        let body: Value = serde_json::from_slice(body).map_err(unreadable)?;
         let event = body.get("payload").filter(|payload| payload.is_object()).unwrap_or(&body);
         let (event, outer) = (ForgeBody(event), ForgeBody(&body));
         let named = event.text("eventType").or_else(|| outer.text("eventType"));
@@ -428,6 +441,17 @@ mod tests {
         ] {
             assert_eq!(of(None, body), Ok(ForgeCall::Other), "{body}");
         }
-        assert_eq!(of(None, "x"), Err(Refusal::BadBody));
+        let none = of(None, "x").unwrap_err();
+        assert_eq!((none.refusal, none.line.is_some()), (Refusal::BadBody, true), "it goes to quarantine");
+    }
+
+    #[test]
+    fn whom_a_body_is_about_is_read_whatever_else_is_in_it() {
+        let deep = "[".repeat(300) + &"]".repeat(300);
+        for odd in [r#""\ud83d""#, "1e999", &deep] {
+            let body = format!(r#"{{"x":{odd},"clientKey":"c","key":"k","y":{odd},"baseUrl":7}}"#);
+            let InstallBody { client_key, key, base_url } = serde_json::from_str(&body).unwrap();
+            assert_eq!((client_key.as_str(), key.as_str(), base_url.as_str()), (Some("c"), Some("k"), None));
+        }
     }
 }

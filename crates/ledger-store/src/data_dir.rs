@@ -22,6 +22,7 @@
 //! lock inside its RocksDB ensures.
 
 mod beside;
+pub(crate) mod journal;
 pub(crate) mod manifest;
 mod memory;
 

@@ -124,7 +124,10 @@ pub use crate::check::torn::{TornTenant, TornTenants, Unread, find_torn};
 pub use crate::check::verify::{
     ShardFault, SpreadFault, SpreadOffsets, VerifiedShard, VerifyError, check_spread,
 };
-pub use crate::data_dir::manifest::{JOURNAL, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX};
+pub use crate::data_dir::journal::{
+    JOURNAL, JOURNAL_CHECKSUM_BYTES, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX,
+    is_journal_line, journal_line,
+};
 pub use crate::data_dir::{DataDir, Renamed};
 pub use crate::db::batch_places::{BatchPlace, BatchPlaces};
 pub use crate::db::memory::{Memory, MemoryPart, MemoryUse};

@@ -50,7 +50,10 @@ impl Ledger {
             return Ok(SentCommand { event, expected: places.into_keys().collect() });
         }
         let to = sink.places(&event, known.as_ref(), command.topic.as_deref())?;
-        if !to.is_empty() && !to.iter().any(|shard| self.is_fed_here(shard)) {
+        // A refused message is known here alone, and its event may belong to a partition that others feed: what is recorded with
+        // its id is found when it comes there.
+        let is_retry = command.topic.is_some();
+        if !is_retry && !to.is_empty() && !to.iter().any(|shard| self.is_fed_here(shard)) {
             return Err(CommandError::FedElsewhere { shards: to });
         }
         sink.publish(&event, &to)?;

@@ -105,7 +105,7 @@ impl Api {
         let command = Command::read(text, caller.name(), decode, now)?;
         let cost = if dry_run && command.event().client().is_none() { Cost::Everything } else { Cost::Much };
         let (subject, sent) = (ActionSubject::of(command.event()), command.clone());
-        let publishing = Publishing { sink, cost, dry_run, now };
+        let publishing = PublishPlan { sink, cost, dry_run, now };
         let act = async move |api: Self| api.publish(publishing, |_| Ok(sent), write).await;
         Ok(self.act_for(caller, &SUBMIT, subject, |grants| command.is_granted(grants), act).await)
     }
@@ -124,7 +124,7 @@ impl Api {
         let (now, dry_run) = ((self.clock)(), asked.dry_run.unwrap_or_default());
         // It may turn out to be of a whole app.
         let cost = if dry_run { Cost::Everything } else { Cost::Much };
-        let (publishing, item) = (Publishing { sink, cost, dry_run, now }, asked.item());
+        let (publishing, item) = (PublishPlan { sink, cost, dry_run, now }, asked.item());
         let command = move |ledger: &Ledger| Command::retry(ledger, &item, decode_refused, now);
         let act = async move |api: Self| api.publish(publishing, command, write).await;
         let is_granted = |grants: &Grants| grants.apps().is_none();
@@ -142,7 +142,7 @@ impl Api {
 
     async fn publish(
         self,
-        Publishing { sink, cost, dry_run, now }: Publishing,
+        PublishPlan { sink, cost, dry_run, now }: PublishPlan,
         command: impl FnOnce(&Ledger) -> Result<Command, CommandError> + Send + 'static,
         write: impl FnOnce(&Self, &Submitted) -> Result<Response, Problem>,
     ) -> Result<Response, Problem> {
@@ -169,7 +169,7 @@ impl Api {
 }
 
 /// How a command is published.
-struct Publishing {
+struct PublishPlan {
     sink: Arc<dyn CommandSink>,
     cost: Cost,
     dry_run: bool,

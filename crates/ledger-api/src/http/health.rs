@@ -123,8 +123,12 @@ impl Readiness {
         Self { ready, journal, away: ledger.away(), opening, shards }
     }
 
-    /// Whether every shard that is assigned was read to its end, or halted.
+    /// Whether every shard that is assigned was read to its end, or halted. While the brokers give nothing there is nothing to
+    /// wait for, and what is recorded is answered.
     fn is_begun(&self) -> bool {
+        if self.away.is_some() && !self.shards.is_empty() {
+            return self.opening.is_empty();
+        }
         let mut assigned = self.shards.iter().filter(|shard| shard.assigned).peekable();
         let is_begun = |shard: &ShardReadiness| shard.caught_up || shard.freshness.halted.is_some();
         self.opening.is_empty() && assigned.peek().is_some() && assigned.all(is_begun)

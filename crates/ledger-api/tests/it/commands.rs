@@ -434,6 +434,14 @@ fn refused_message_is_retried_at_both_doors_by_who_may_operate_all_apps() {
         assert_eq!((found, problem["code"].as_str().unwrap()), (status, code), "{item}: {problem}");
         assert_eq!(problem["parameter"].as_str(), parameter, "{problem}");
     }
+    // Only the process that feeds the partition of the message knows it, whoever feeds that of its event.
+    let filled = sink.filled.lock().unwrap();
+    filled.statuses[1].update(|now| now.is_ours = false);
+    drop(filled);
+    sink.filled.lock().unwrap().refuse_as(0, refused(RefusedBody::Json(installed_text("i-4", "third"))));
+    let (status, answer) = retry("0/6/retry", "", 1);
+    assert!(matches!(status, 201 | 202), "{status} {answer}");
+    assert_eq!(sink.published.lock().unwrap().len(), 3);
 }
 
 fn installed_text(id: &str, client: &str) -> String {

@@ -184,6 +184,14 @@ fn process_that_was_at_the_end_of_its_shards_once_stays_ready_for_who_asks_that(
     assert_eq!(server.get("/readyz?onec=true").json()["code"], "unknown-parameter");
     let another = Server::of(&filled.ledger, Options::default());
     assert_eq!(another.admin("/readyz?once=true").status, 503, "each process for itself");
+    all(&|now| (now.is_ours, now.phase, now.halted) = (false, Phase::Idle, None));
+    let away = Halted { code: "source-unreachable", message: "the brokers do not answer".to_owned() };
+    filled.catalog.set_away(Some(away));
+    assert_eq!(
+        [another.admin("/readyz?once=true").status, another.admin("/readyz").status],
+        [200, 503],
+        "it answers from what is recorded"
+    );
 }
 
 #[test]

@@ -2,17 +2,13 @@
 
 use ledger_core::time::Timestamp;
 use ledger_record::json::time::{format_instant, parse_instant};
+use ledger_store::{JOURNAL_CHECKSUM_BYTES, journal_line};
 
-/// What every line begins with, before the eight digits of its checksum.
-const BEGIN: &[u8] = b"{\"crc\":\"";
-const AFTER_CRC: &[u8] = b"\",";
-const CRC_DIGITS: usize = 8;
 const RECORDED: &[u8] = b"\"recordedAt\":\"";
 const INSTANT_DIGITS: usize = 24;
 
 /// As much of a line as has its recorded time.
-pub(super) const HEAD_BYTES: usize =
-    BEGIN.len() + CRC_DIGITS + AFTER_CRC.len() + RECORDED.len() + INSTANT_DIGITS;
+pub(super) const HEAD_BYTES: usize = JOURNAL_CHECKSUM_BYTES + RECORDED.len() + INSTANT_DIGITS;
 
 /// The line of an event, with its line end.
 pub(super) fn write(native: &[u8], recorded: Timestamp) -> Vec<u8> {
@@ -21,21 +17,7 @@ pub(super) fn write(native: &[u8], recorded: Timestamp) -> Vec<u8> {
     rest.extend_from_slice(format_instant(recorded).as_bytes());
     rest.extend_from_slice(b"\",");
     rest.extend_from_slice(native.strip_prefix(b"{").unwrap_or(native));
-    let crc = format!("{:08x}", crc32c::crc32c(&rest));
-    let mut line = Vec::with_capacity(rest.len() + HEAD_BYTES);
-    for part in [BEGIN, crc.as_bytes(), AFTER_CRC, &rest, b"\n"] {
-        line.extend_from_slice(part);
-    }
-    line
-}
-
-/// Whether it is whole. The line end is no part of `line`.
-pub(super) fn is_valid(line: &[u8]) -> bool {
-    let rest = line.strip_prefix(BEGIN).and_then(|rest| rest.split_at_checked(CRC_DIGITS));
-    let Some((crc, rest)) = rest else { return false };
-    let Some(rest) = rest.strip_prefix(AFTER_CRC) else { return false };
-    let crc = str::from_utf8(crc).ok().and_then(|crc| u32::from_str_radix(crc, 16).ok());
-    crc == Some(crc32c::crc32c(rest))
+    journal_line(&rest)
 }
 
 /// When it was recorded.
@@ -46,6 +28,8 @@ pub(super) fn recorded(line: &[u8]) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use ledger_store::is_journal_line;
+
     use super::*;
 
     #[test]
@@ -53,15 +37,15 @@ mod tests {
         let at = Timestamp::from_millis(1_767_225_600_123);
         let line = write(br#"{"id":"1","type":"tick","time":"2026-01-01T00:00:00Z"}"#, at);
         let text = line.strip_suffix(b"\n").unwrap();
-        assert!(is_valid(text));
+        assert!(is_journal_line(text));
         assert_eq!(recorded(text), Some(at));
         assert!(serde_json::from_slice::<serde_json::Value>(text).is_ok());
         for bit in 0..text.len() * 8 {
             let mut flipped = text.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             // The checksum reads the same in upper case.
-            assert!(!is_valid(&flipped) || flipped.eq_ignore_ascii_case(text), "bit {bit}");
+            assert!(!is_journal_line(&flipped) || flipped.eq_ignore_ascii_case(text), "bit {bit}");
         }
-        assert!(!is_valid(&text[..text.len() - 1]) && !is_valid(b""));
+        assert!(!is_journal_line(&text[..text.len() - 1]) && !is_journal_line(b""));
     }
 }

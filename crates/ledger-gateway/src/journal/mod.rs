@@ -39,6 +39,7 @@ mod shared;
 mod tests;
 mod writer;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ use ledger_api::http::JournalHealth;
 use ledger_core::event::Event;
 use ledger_core::time::Timestamp;
 use ledger_ingest::decode::to_native_json;
-use ledger_store::lock_file;
+use ledger_store::{JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, lock_file};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
@@ -187,9 +188,9 @@ impl Journal {
         Self::open_with(dir, options, File::sync_data)
     }
 
-    /// Whether there is one.
+    /// Whether there is one; a backup has all of it but its lock.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(LOCK).is_file()
+        [LOCK, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED].iter().any(|file| dir.join(file).is_file())
     }
 
     fn open_with(dir: &Path, options: &JournalOptions, sync: SyncFile) -> Result<Self, JournalError> {
@@ -223,15 +224,19 @@ impl Journal {
     /// The same for many, in their order. After an error some of them may be there.
     pub fn append_all(&self, events: impl Iterator<Item = (Vec<u8>, Timestamp)>) -> Result<(), AppendError> {
         futures_executor::block_on(async {
-            let mut last = None;
+            let mut queued = VecDeque::new();
             for (native, recorded) in events {
-                last = Some(self.enqueue(&native, recorded).await?);
+                if queued.len() == QUEUED_LINES
+                    && let Some(first) = queued.pop_front()
+                {
+                    PendingAppend::wait(first).await?;
+                }
+                queued.push_back(self.enqueue(&native, recorded).await?);
             }
-            // A journal that breaks stays broken, so the last one answers for all.
-            match last {
-                Some(last) => last.wait().await.map(drop),
-                None => Ok(()),
+            for line in queued {
+                line.wait().await?;
             }
+            Ok(())
         })
     }
 

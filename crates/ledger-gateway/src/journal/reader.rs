@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_core::time::Timestamp;
+use ledger_store::is_journal_line;
 
 use crate::journal::line;
 use crate::journal::segment::{self, Destination, Place};
@@ -88,7 +89,7 @@ impl JournalReader {
             (self.place, self.file) = (Place::start_of(self.place.line), None);
             read = self.read(&mut text)?;
         }
-        if text.pop() != Some(b'\n') || !line::is_valid(&text) {
+        if text.pop() != Some(b'\n') || !is_journal_line(&text) {
             // It is read anew if it is asked for again.
             self.file = None;
             return Err(ReadLineError::Damaged { line: self.place.line, file: self.path() });

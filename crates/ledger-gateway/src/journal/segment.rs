@@ -5,7 +5,9 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ledger_store::{JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX, replace_file, sync_dir};
+use ledger_store::{
+    JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX, is_journal_line, replace_file, sync_dir,
+};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -155,12 +157,21 @@ pub(super) fn open(dir: &Path) -> Result<Opened, JournalError> {
     Ok(Opened { file, end, taken: start, waiting_bytes, published_to })
 }
 
+/// More than a block of any disk.
+const TRIED_BYTES: usize = 16 * 1024;
+
 /// The last segment once more, after a write to it failed: as it was when the last line was answered, which is checked.
 pub(super) fn reopen(dir: &Path, end: Place, sync: SyncFile) -> Result<File, JournalError> {
     let path = path_of(dir, end.segment);
     let file = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
-    // Nothing of what was written behind it was answered.
-    file.set_len(end.offset).and_then(|()| sync(&file)).map_err(failed(&path))?;
+    // Nothing of what was written behind it was answered. Cutting it off needs no room, so it is tried whether there is some.
+    let mut tried = &file;
+    file.set_len(end.offset)
+        .and_then(|()| tried.write_all(&[0; TRIED_BYTES]))
+        .and_then(|()| sync(&file))
+        .and_then(|()| file.set_len(end.offset))
+        .and_then(|()| sync(&file))
+        .map_err(failed(&path))?;
     sync_dir(dir).map_err(failed(dir))?;
     let found = scan(&path, end.segment, true)?;
     if found == end {
@@ -190,7 +201,7 @@ fn scan(path: &Path, first: u64, is_last: bool) -> Result<Place, JournalError> {
         if read == 0 {
             break;
         }
-        let is_valid = text.strip_suffix(b"\n").is_some_and(line::is_valid);
+        let is_valid = text.strip_suffix(b"\n").is_some_and(is_journal_line);
         if is_valid && torn == 0 {
             end = end.behind(read as u64);
         } else if is_valid || !is_last || torn + read as u64 > TORN_BYTES {
@@ -249,8 +260,12 @@ pub(super) fn keep_unpublished(dir: &Path, line: &[u8]) -> io::Result<PathBuf> {
     if file.metadata()?.len() + line.len() as u64 > UNPUBLISHED_BYTES {
         return Err(io::Error::other(format!("{} is full: look at it, and move it away", path.display())));
     }
-    file.write_all(&[line, b"\n"].concat())?;
-    file.sync_all()?;
+    let before = file.metadata()?.len();
+    if let Err(error) = file.write_all(&[line, b"\n"].concat()).and_then(|()| file.sync_all()) {
+        // Half a line would run into the next one.
+        file.set_len(before)?;
+        return Err(error);
+    }
     sync_dir(dir)?;
     Ok(path)
 }

@@ -3,7 +3,7 @@
 //! A key that was found is used for as long as the process runs, whether or not its server answers. Once a signature by it was
 //! good it is kept in a file too, so that the next process has it; that one asks its server once more, if it answers. Calls that
 //! need the same key wait for one request. Ids that no server knows are not asked for again for a while, and there is a limit on
-//! how many are asked for in a minute, for all issuers and for one.
+//! how many are asked for in a minute.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -20,8 +20,8 @@ use tracing::warn;
 
 use super::Refusal;
 use crate::limits::{
-    INSTALL_KEY_MAX_BYTES, INSTALL_KEYS_MAX, KEY_REQUESTS_A_MINUTE, KEY_REQUESTS_A_MINUTE_OF_ISSUER,
-    KEY_REQUESTS_AT_A_TIME, KEY_TIMEOUT, UNKNOWN_KEY_MEMORY, UNKNOWN_KEYS_MAX,
+    INSTALL_KEY_MAX_BYTES, INSTALL_KEYS_MAX, KEY_REQUESTS_A_MINUTE, KEY_REQUESTS_AT_A_TIME, KEY_TIMEOUT,
+    UNKNOWN_KEY_MEMORY, UNKNOWN_KEYS_MAX,
 };
 
 /// Keys by their id. Clones are the same.
@@ -45,8 +45,8 @@ struct Held {
     unknown: BTreeMap<String, Instant>,
     /// Ids that are asked for now: whoever has the lock does.
     asking: BTreeMap<String, Arc<AsyncMutex<()>>>,
-    /// When keys were asked for in the last minute, and for whom.
-    asked: VecDeque<(Instant, String)>,
+    /// When keys were asked for in the last minute.
+    asked: VecDeque<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,8 +88,8 @@ impl InstallKeys {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key of an id, which a token names that says to be of this issuer.
-    pub(super) async fn find(&self, id: &str, issuer: &str) -> Result<Arc<DecodingKey>, Refusal> {
+    /// The key of an id.
+    pub(super) async fn find(&self, id: &str) -> Result<Arc<DecodingKey>, Refusal> {
         if !is_key_id(id) {
             return Err(Refusal::BadKeyId);
         }
@@ -102,7 +102,7 @@ impl InstallKeys {
         let known = self.held().find(id, Instant::now());
         let found = match known {
             Some(known) => known,
-            None => self.ask(id, issuer).await,
+            None => self.ask(id).await,
         };
         drop(turn);
         let mut held = self.held();
@@ -128,9 +128,9 @@ impl InstallKeys {
         }
     }
 
-    async fn ask(&self, id: &str, issuer: &str) -> Result<Arc<DecodingKey>, Refusal> {
+    async fn ask(&self, id: &str) -> Result<Arc<DecodingKey>, Refusal> {
         let is_kept = self.held().keys.contains_key(id);
-        if !is_kept && !self.held().may_ask(issuer, Instant::now()) {
+        if !is_kept && !self.held().may_ask(Instant::now()) {
             return Err(Refusal::KeysUnavailable);
         }
         // It is never closed.
@@ -225,17 +225,16 @@ impl Held {
         }
     }
 
-    fn may_ask(&mut self, issuer: &str, now: Instant) -> bool {
+    fn may_ask(&mut self, now: Instant) -> bool {
         let is_old = |at: &Instant| now.saturating_duration_since(*at) >= Duration::from_mins(1);
-        while self.asked.front().is_some_and(|(at, _)| is_old(at)) {
+        while self.asked.front().is_some_and(is_old) {
             self.asked.pop_front();
         }
-        let of_issuer = self.asked.iter().filter(|(_, other)| other == issuer).count();
-        if self.asked.len() >= KEY_REQUESTS_A_MINUTE || of_issuer >= KEY_REQUESTS_A_MINUTE_OF_ISSUER {
-            return false;
+        let may = self.asked.len() < KEY_REQUESTS_A_MINUTE;
+        if may {
+            self.asked.push_back(now);
         }
-        self.asked.push_back((now, issuer.to_owned()));
-        true
+        may
     }
 
     fn believed(&self) -> BTreeMap<String, String> {
@@ -321,13 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_asked_for_so_often_a_minute_and_for_one_issuer_less() {
+    fn keys_are_asked_for_so_often_a_minute() {
         let (mut held, now) = (Held::default(), Instant::now());
-        assert!((0..KEY_REQUESTS_A_MINUTE_OF_ISSUER).all(|_| held.may_ask("one", now)));
-        assert!(!held.may_ask("one", now));
-        let others = KEY_REQUESTS_A_MINUTE - KEY_REQUESTS_A_MINUTE_OF_ISSUER;
-        assert!((0..others).all(|number| held.may_ask(&number.to_string(), now)));
-        assert!(!held.may_ask("new", now + Duration::from_secs(59)));
-        assert!(held.may_ask("new", now + Duration::from_mins(1)));
+        assert!((0..KEY_REQUESTS_A_MINUTE).all(|_| held.may_ask(now)));
+        assert!(!held.may_ask(now + Duration::from_secs(59)));
+        assert!(held.may_ask(now + Duration::from_mins(1)));
     }
 }

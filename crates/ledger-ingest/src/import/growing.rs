@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use ledger_core::limits::FUTURE_MAX_MS;
 use ledger_core::time::Timestamp;
 use ledger_record::record::{Content, Stream};
 use ledger_record::rejection::Rejection;
@@ -112,7 +113,9 @@ pub fn line_for_journal(line: &Line, limits: LineLimits, name: &str) -> LineForJ
     }
     match limits.judge(text) {
         (recorded, Ok(Some(JudgedEvent { event, native }))) => {
-            LineForJournal::Event(native, recorded.unwrap_or(event.time))
+            // Readers of the journal take no event that is further ahead of its record.
+            let first = event.time.plus_millis(-FUTURE_MAX_MS);
+            LineForJournal::Event(native, recorded.map_or(event.time, |recorded| recorded.max(first)))
         }
         (_, Ok(None)) => LineForJournal::Nothing,
         (_, Err(Rejection { reason, path, detail })) => {

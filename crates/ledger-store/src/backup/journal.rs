@@ -12,7 +12,9 @@ use crate::backup::BackupError;
 use crate::backup::blobs::Blobs;
 use crate::backup::error::io_failed;
 use crate::backup::generation::{BackedUpFile, modified_ns};
-use crate::data_dir::manifest::{JOURNAL, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX};
+use crate::data_dir::journal::{
+    JOURNAL, JOURNAL_IS_SOURCE, JOURNAL_PUBLISHED, JOURNAL_SEGMENT_SUFFIX, is_journal_line,
+};
 
 /// A file of a journal.
 pub(super) struct JournalFile {
@@ -103,50 +105,52 @@ impl JournalFile {
     }
 }
 
-/// Bytes of the whole lines of one, and how many bytes it has in common with the other from the beginning.
+/// Bytes of the whole lines of one from the beginning, and how many of them the other has. Behind the first that is not whole
+/// there is nothing that was answered: a torn tail, or a copy that is damaged, which `--verify` tells.
 fn same_lines(one: impl Read, other: impl Read) -> io::Result<(u64, u64)> {
     let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
-    let (mut read, mut lines, mut same, mut is_same) = (0, 0, 0, true);
+    let (mut stored, mut same, mut is_same) = (0, 0, true);
+    let (mut line, mut theirs) = (Vec::new(), Vec::new());
     loop {
-        let bytes = one.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok((lines, same));
+        line.clear();
+        one.read_until(b'\n', &mut line)?;
+        if !line.strip_suffix(b"\n").is_some_and(is_journal_line) {
+            return Ok((stored, same));
         }
-        let theirs = if is_same { other.fill_buf()? } else { &[] };
-        let length = if theirs.is_empty() { bytes.len() } else { bytes.len().min(theirs.len()) };
-        let (part, theirs) = (&bytes[..length], &theirs[..length.min(theirs.len())]);
-        let equal = part.iter().zip(theirs).take_while(|(one, other)| one == other).count();
-        if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
-            lines = read + end as u64 + 1;
+        stored += line.len() as u64;
+        if is_same {
+            theirs.clear();
+            other.by_ref().take(line.len() as u64).read_to_end(&mut theirs)?;
+            is_same = theirs == line;
         }
-        same += equal as u64;
-        is_same &= equal == length;
-        read += length as u64;
-        let theirs = theirs.len();
-        one.consume(length);
-        other.consume(theirs);
+        if is_same {
+            same = stored;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_dir::journal::journal_line;
 
     #[test]
-    fn lines_are_the_same_up_to_the_first_byte_that_differs() {
-        let long = "0123456789\n".repeat(2000);
-        for (one, other, expected) in [
-            ("a\nb\n", "a\nb\nc\n", (4, 4)),
-            ("a\nb\nhalf", "a\nb\n", (4, 4)),
-            ("a\nb\nhalf", "a\nb\nother\n", (4, 4)),
-            ("a\nb\n", "a\n", (4, 2)),
-            ("a\nb\n", "", (4, 0)),
-            ("a\nb\n", "x\nb\n", (4, 0)),
-            ("half", "", (0, 0)),
-            (&long, &long, (22_000, 22_000)),
-            (&long, &long[..21_989], (22_000, 21_989)),
+    fn whole_lines_are_the_same_up_to_the_first_that_differs() {
+        let [a, b, c] = ["1", "2", "3"].map(|id| journal_line(format!("\"id\":\"{id}\"}}").as_bytes()));
+        let (two, one) = ([&a[..], &b].concat(), a.len() as u64);
+        let long = a.repeat(2000);
+        for (stored, here, expected) in [
+            (&two[..], &[&two[..], &c].concat()[..], (2 * one, 2 * one)),
+            (&[&two[..], b"half"].concat(), &[&two[..], b"other\n"].concat(), (2 * one, 2 * one)),
+            (&[&two[..], b"\0\0torn}\n{\"crc\":"].concat(), &[&two[..], &c].concat(), (2 * one, 2 * one)),
+            (&two, &a, (2 * one, one)),
+            (&two, b"", (2 * one, 0)),
+            (&two, &[&c[..], &b].concat(), (2 * one, 0)),
+            (b"half", b"", (0, 0)),
+            (&long, &long, (2000 * one, 2000 * one)),
+            (&long, &long[..long.len() - 1], (2000 * one, 1999 * one)),
         ] {
-            assert_eq!(same_lines(one.as_bytes(), other.as_bytes()).unwrap(), expected, "{other}");
+            assert_eq!(same_lines(stored, here).unwrap(), expected);
         }
     }
 

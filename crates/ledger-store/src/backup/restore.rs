@@ -12,7 +12,8 @@ use crate::backup::generation::{BackedUpFile, BackedUpShard, Generation, numbers
 use crate::backup::make::ShardFacts;
 use crate::backup::{BackupDamage, BackupError, BackupProgress, Work};
 use crate::data_dir::DataDir;
-use crate::data_dir::manifest::{JOURNAL, Manifest, RESTORE_MARK, file_in, shard_path};
+use crate::data_dir::journal::JOURNAL;
+use crate::data_dir::manifest::{Manifest, RESTORE_MARK, file_in, shard_path};
 use crate::db::options::StoreOptions;
 use crate::error::OpenError;
 use crate::files::sync_dir;

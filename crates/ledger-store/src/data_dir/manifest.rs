@@ -39,18 +39,6 @@ const FILE: &str = "ledger.json";
 /// Beside no such file: the directory is being restored.
 pub(crate) const RESTORE_MARK: &str = "restoring";
 
-/// Where the journal of a data directory is.
-pub const JOURNAL: &str = "journal";
-
-/// Among its files: the journal is the source of the data directory, which no topic feeds.
-pub const JOURNAL_IS_SOURCE: &str = "source";
-
-/// The file in there that says how far it was published, if it was.
-pub const JOURNAL_PUBLISHED: &str = "published";
-
-/// What the name of a segment in there ends in, behind the number of its first line.
-pub const JOURNAL_SEGMENT_SUFFIX: &str = ".ndjson";
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Manifest {

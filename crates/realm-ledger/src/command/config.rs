@@ -4,6 +4,7 @@ use std::error::Error;
 
 use clap::CommandFactory as _;
 use ledger_api::access::KeySet;
+use ledger_api::client_tls;
 use ledger_store::{DataDir, with_causes};
 
 use super::{Context, open_read_only};
@@ -48,6 +49,10 @@ fn check_files(config: &Config) -> Result<(), Failure> {
         for place in config.gateway.forge_jwks.iter().filter(|place| !place.contains('{')) {
             faults.extend(KeySet::check(place, None).err().map(|fault| at("gateway.forge_jwks", &fault)));
         }
+    }
+    if !config.gateway.apps.is_empty() {
+        let authorities = client_tls(config.gateway.forward_ca.as_deref());
+        faults.extend(authorities.err().map(|fault| at("gateway.forward_ca", &fault)));
     }
     if faults.is_empty() { Ok(()) } else { Err(ConfigErrors::new(faults).into()) }
 }

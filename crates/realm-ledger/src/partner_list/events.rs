@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use csv::StringRecord;
 use jiff::tz::Offset;
+use ledger_core::event::Installed;
 use ledger_core::limits::DAY_MS;
 use ledger_core::time::Timestamp;
 use ledger_ingest::text::{Line, Looks, Text};
@@ -83,7 +84,13 @@ pub(crate) fn events(
                 let mut row = columns.read(&row, now)?;
                 if !row.is_dated {
                     let id = event_id(FORM, None, "installed", &[&row.realm]);
-                    row.time = recorded.find(&row.key, &id)?.unwrap_or(row.time);
+                    // What the table said last is that event, on whatever day; what it said once, and not last, is news.
+                    if let Some(last) = recorded.last_if_known(&row.key, &id, FORM)? {
+                        let is_same = row.is_as(&last.installed);
+                        let undated = event_id(FORM, None, "", &[]);
+                        row.is_dated = !(is_same && last.id.starts_with(undated.as_str()));
+                        row.time = if is_same { last.time } else { row.time };
+                    }
                 }
                 rows.push(row);
             }
@@ -250,6 +257,16 @@ struct PartnerRow {
     is_dated: bool,
     realm: String,
     others: Vec<(&'static str, String)>,
+}
+
+impl PartnerRow {
+    fn is_as(&self, installed: &Installed) -> bool {
+        let Installed { endpoint_realm, installation_id, entitlement_id, site_url, .. } = installed;
+        let of = |name: &str| self.others.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+        endpoint_realm.as_ref().is_some_and(|realm| realm.as_str() == self.realm)
+            && (of("installationId"), of("entitlementId"), of("siteUrl"))
+                == (installation_id.as_ref(), entitlement_id.as_ref(), site_url.as_ref())
+    }
 }
 
 impl TableColumns {

@@ -1,10 +1,9 @@
-//! When events are recorded to have been, for rows that do not say when.
+//! What is recorded of a table, for rows that do not say when.
 
-use ledger_core::event::{Body, Event, InstallationFact};
+use ledger_core::event::{Body, Event, InstallationFact, Installed};
 use ledger_core::ids::EventId;
 use ledger_core::time::Timestamp;
-use ledger_record::record::Content;
-use ledger_store::{DataDir, Reader};
+use ledger_store::{DataDir, HistoryEvent, KnowledgeCut, Reader};
 
 use super::Key;
 use crate::Failure;
@@ -25,22 +24,43 @@ impl RecordedTimes {
         Ok(Self(readers?))
     }
 
-    /// The time of the event of an installation that has this id; none: it is not recorded.
-    pub(super) fn find(&self, (client, app): &Key, id: &str) -> Result<Option<Timestamp>, Failure> {
-        let (client, app) = (client.clone(), app.clone());
+    /// What a form told last of an installation, if an event with this id is recorded of it.
+    pub(super) fn last_if_known(
+        &self,
+        (client, app): &Key,
+        id: &str,
+        form: &str,
+    ) -> Result<Option<LastTold>, Failure> {
         let Ok(id) = EventId::new(id) else { return Ok(None) };
         // An id counts within its installation, whatever else an event is.
-        let body = Body::Installation { client, app, fact: InstallationFact::Enabled };
+        let (of, fact) = ((client.clone(), app.clone()), InstallationFact::Enabled);
+        let body = Body::Installation { client: of.0, app: of.1, fact };
         let wanted = Event { id, time: Timestamp::from_millis(0), body, actor: None, reason: None };
         for reader in &self.0 {
-            if let Some(record) = reader.snapshot().record_with_id_of(&wanted)?
-                && let Content::Event { event, .. } = record.content
-            {
-                return Ok(Some(event.time));
+            let snapshot = reader.snapshot();
+            if snapshot.record_with_id_of(&wanted)?.is_none() {
+                continue;
             }
+            let events = snapshot.events::<Failure>(client, KnowledgeCut::Open, |_| Ok(()))?;
+            let told = events.into_iter().rev().find_map(|HistoryEvent { event, .. }| match event.body {
+                Body::Installation { app: of, fact: InstallationFact::Installed(installed), .. }
+                    if of == *app && event.id.as_str().starts_with(form) =>
+                {
+                    Some(LastTold { id: event.id.as_str().to_owned(), time: event.time, installed })
+                }
+                _ => None,
+            });
+            return Ok(told);
         }
         Ok(None)
     }
+}
+
+/// An install that a form told of.
+pub(crate) struct LastTold {
+    pub(super) id: String,
+    pub(super) time: Timestamp,
+    pub(super) installed: Box<Installed>,
 }
 
 #[cfg(test)]
@@ -95,5 +115,16 @@ mod tests {
         // What is new of a table is of the day on which it came.
         let moved = imported(&data, made(&table.replace("c,app,US", "c,app,EU"), &data, 5), "moved").applied;
         assert_eq!((moved.appended, moved.duplicates, moved.late, moved.refused), (2, 4, 0, 0));
+        // There and back: what it said once is news again, and then said already.
+        for (day, expected) in [(6, (2, 4)), (7, (0, 6))] {
+            let back = imported(&data, made(table, &data, day), &format!("back on day {day}")).applied;
+            assert_eq!((back.appended, back.duplicates, back.refused), (expected.0, expected.1, 0), "{day}");
+        }
+        let named = table
+            .replace(",installedAt", ",installedAt,siteUrl")
+            .replace("a,app,EU,", "a,app,EU,,https://a.example");
+        let named = named.replace("2024-01-01", "2024-01-01,").replace("c,app,US,", "c,app,US,,");
+        let named = imported(&data, made(&named, &data, 8), "named").applied;
+        assert_eq!((named.appended, named.duplicates, named.refused), (2, 4, 0), "another site is news");
     }
 }

@@ -345,13 +345,13 @@ fn configuration_check_opens_the_files_that_serve_opens() {
         issuer("two", "jwks = '/nowhere.json'"),
         issuer("three", &format!("jwks = '{text}'")),
         issuer("four", &format!("jwks = 'https://127.0.0.1:9/keys'\nca = '{text}'")),
-        "[gateway]\nforge_jwks = ['/nowhere.json']\n".to_owned(),
+        format!("[gateway]\nforge_jwks = ['/nowhere.json']\nforward_ca = '{text}'\n"),
         "[[gateway.app]]\nname = 'n'\napp_key = 'a'\nrealms = ['EU']\nforge_app = 'ari:cloud:ecosystem::app/1'\n".to_owned(),
     ];
     let refused = checked(&wrong.concat());
     assert_eq!(refused.exit, Exit::Failed);
     for fault in [
-        "cannot be used, for 7 reasons".to_owned(),
+        "cannot be used, for 8 reasons".to_owned(),
         "access: the keys of issuer https://two cannot be read: /nowhere.json could not be read".to_owned(),
         format!("access: the keys of issuer https://three cannot be read: {text} has no JWKS"),
         format!(
@@ -361,6 +361,7 @@ fn configuration_check_opens_the_files_that_serve_opens() {
         format!("http.tls: {text} has no certificate"),
         format!("http.tls: {text} cannot be read as PEM"),
         "gateway.forge_jwks: /nowhere.json could not be read".to_owned(),
+        format!("gateway.forward_ca: {text} has no certificate"),
     ] {
         assert!(refused.messages.contains(&fault), "{fault}: {}", refused.messages);
     }
