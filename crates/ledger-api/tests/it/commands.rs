@@ -434,14 +434,21 @@ fn refused_message_is_retried_at_both_doors_by_who_may_operate_all_apps() {
         assert_eq!((found, problem["code"].as_str().unwrap()), (status, code), "{item}: {problem}");
         assert_eq!(problem["parameter"].as_str(), parameter, "{problem}");
     }
-    // Only the process that feeds the partition of the message knows it, whoever feeds that of its event.
+}
+
+/// Regression: nobody published it, as one process had the message and another one fed the partition of its event.
+#[test]
+fn refused_message_is_retried_by_who_has_it_whoever_feeds_the_partition_of_its_event() {
+    let (server, sink) = served(Access::default());
     let filled = sink.filled.lock().unwrap();
     filled.statuses[1].update(|now| now.is_ours = false);
     drop(filled);
-    sink.filled.lock().unwrap().refuse_as(0, refused(RefusedBody::Json(installed_text("i-4", "third"))));
-    let (status, answer) = retry("0/6/retry", "", 1);
-    assert!(matches!(status, 201 | 202), "{status} {answer}");
-    assert_eq!(sink.published.lock().unwrap().len(), 3);
+    sink.filled.lock().unwrap().refuse_as(0, refused(RefusedBody::Json(installed_text("i-1", "newcomer"))));
+    let message = json!({ "topic": "realm.lifecycle", "partition": 0, "seq": 1 });
+    let body = framed(&encoded(&method("RetryQuarantineItem").input(), &message));
+    let reply = server.call_with(&format!("/{SERVICE}/RetryQuarantineItem"), body, &[]);
+    assert_eq!(reply.status, 0, "{}", reply.message);
+    assert_eq!(sink.published.lock().unwrap().len(), 1);
 }
 
 fn installed_text(id: &str, client: &str) -> String {
