@@ -94,7 +94,9 @@ fn brokers_that_go(stop: impl Fn(&mut Broker), come_back: impl Fn(&mut Broker)) 
     server.drain();
     let lines = lines_since(&log, usize::try_from(begin).unwrap());
     let text = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-    assert_eq!(text.matches("the brokers answer again").count(), 1, "{text}");
+    // While they start, a client that was refused just before can tell so behind the first answer of another one.
+    let answered = text.matches("the brokers answer again").count();
+    assert!((1..=2).contains(&answered), "{text}");
     for lie in ["someone else", "thrown out"] {
         assert!(!text.contains(lie), "{lie}: {text}");
     }
