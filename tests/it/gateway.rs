@@ -73,17 +73,7 @@ impl World {
         options: impl FnOnce(&Script, &Script) -> GatewayOptions,
         known: Option<Arc<dyn KnownInstallations>>,
     ) -> Self {
-        Self::on_journal(&JournalOptions::default(), connect, forge, options, known)
-    }
-
-    fn on_journal(
-        journal: &JournalOptions,
-        connect: Script,
-        forge: Script,
-        options: impl FnOnce(&Script, &Script) -> GatewayOptions,
-        known: Option<Arc<dyn KnownInstallations>>,
-    ) -> Self {
-        Self::open(scratch::directory(), journal, connect, forge, options, known)
+        Self::open(scratch::directory(), &JournalOptions::default(), connect, forge, options, known)
     }
 
     /// Another process goes on with its directory, for copies.

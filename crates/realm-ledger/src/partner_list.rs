@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 pub(crate) use events::{ListEvents, ListForm, events};
-pub(crate) use recorded::RecordedTimes;
+pub(crate) use recorded::RecordedInstalls;
 
 /// Names an installation.
 pub(crate) type Key = (ClientKey, AppKey);

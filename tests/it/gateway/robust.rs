@@ -146,7 +146,7 @@ fn full_journal_puts_off_what_it_cannot_record_before_the_app_has_done_it() {
     let (connect, forge) = scripts();
     let journal = JournalOptions { max_bytes: 4_096, ..JournalOptions::default() };
     let options = |connect: &Script, forge: &Script| app_options(connect, forge, Some(&app.url));
-    let world = World::on_journal(&journal, connect, forge, options, None);
+    let world = World::open(scratch::directory(), &journal, connect, forge, options, None);
     let token = world.install_token("/installed", json!({}));
     let full = (0..100).find_map(|_| {
         let answer = world.copy("connect/installed", &token, &payload("installed"));

@@ -146,11 +146,7 @@ fn absent_and_torn_subjects_get_their_problem_codes() {
 #[test]
 fn other_methods_are_not_allowed() {
     let (_filled, server) = served(Options::default());
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    let request = "DELETE /v1/tenants/acme HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = server.raw("DELETE /v1/tenants/acme HTTP/1.1\r\nhost: localhost");
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     assert!(answer.contains(r#""code":"method-not-allowed""#), "{answer}");
 }

@@ -1,7 +1,5 @@
 //! A server without access control is driven by programs of its machine and by its own page, and by no other site.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::Arc;
 
 use ledger_api::access::{Access, AccessOptions};
@@ -12,14 +10,6 @@ use crate::filled::Filled;
 use crate::frames::Client;
 use crate::http::Server;
 
-fn sent(server: &Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.write_all(format!("{request}\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 #[test]
 fn names_and_pages_of_other_sites_are_refused_without_access() {
     let filled = Filled::with(1);
@@ -27,7 +17,7 @@ fn names_and_pages_of_other_sites_are_refused_without_access() {
     let port = server.address().port();
     for host in ["evil.example", &format!("evil.example:{port}"), "10.1.1.1"] {
         for path in ["/", "/v1/installations", "/livez", "/openapi.json", "/v1/nothing"] {
-            let answer = sent(&server, &format!("GET {path} HTTP/1.1\r\nhost: {host}"));
+            let answer = server.raw(&format!("GET {path} HTTP/1.1\r\nhost: {host}"));
             assert!(
                 answer.starts_with("HTTP/1.1 403") && answer.contains("foreign-site"),
                 "{host}: {answer}"
@@ -36,15 +26,14 @@ fn names_and_pages_of_other_sites_are_refused_without_access() {
     }
     let own = format!("127.0.0.1:{port}");
     let order = |more: &str| format!("POST /v1/backups HTTP/1.1\r\nhost: {own}\r\ncontent-length: 0{more}");
-    let across = sent(&server, &order("\r\ncontent-type: application/json\r\norigin: https://evil.example"));
+    let across = server.raw(&order("\r\ncontent-type: application/json\r\norigin: https://evil.example"));
     assert!(across.contains("foreign-site"), "{across}");
-    let simple = sent(&server, &order(""));
+    let simple = server.raw(&order(""));
     assert!(simple.contains("invalid-body"), "a form of another site has no JSON: {simple}");
-    let own_page =
-        sent(&server, &order(&format!("\r\ncontent-type: application/json\r\norigin: http://{own}")));
+    let own_page = server.raw(&order(&format!("\r\ncontent-type: application/json\r\norigin: http://{own}")));
     assert!(own_page.contains("no-backup-dir"), "{own_page}");
     for name in ["localhost", "127.0.0.1", "[::1]"] {
-        let answer = sent(&server, &format!("GET /livez HTTP/1.1\r\nhost: {name}:{port}"));
+        let answer = server.raw(&format!("GET /livez HTTP/1.1\r\nhost: {name}:{port}"));
         assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
     }
 }
@@ -70,6 +59,6 @@ fn any_name_is_answered_where_its_owner_says_so() {
     let options = AccessOptions { open: true, ..AccessOptions::default() };
     let access = Arc::new(Access::new(&options).unwrap());
     let server = Server::with(&filled.ledger, Options::default(), |api| api.with_access(access));
-    let answer = sent(&server, "GET /livez HTTP/1.1\r\nhost: ledger.example");
+    let answer = server.raw("GET /livez HTTP/1.1\r\nhost: ledger.example");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

@@ -224,12 +224,12 @@ impl Journal {
     /// The same for many, in their order. After an error some of them may be there.
     pub fn append_all(&self, events: impl Iterator<Item = (Vec<u8>, Timestamp)>) -> Result<(), AppendError> {
         futures_executor::block_on(async {
-            let mut queued = VecDeque::new();
+            let mut queued = VecDeque::<PendingAppend>::new();
             for (native, recorded) in events {
                 if queued.len() == QUEUED_LINES
                     && let Some(first) = queued.pop_front()
                 {
-                    PendingAppend::wait(first).await?;
+                    first.wait().await?;
                 }
                 queued.push_back(self.enqueue(&native, recorded).await?);
             }

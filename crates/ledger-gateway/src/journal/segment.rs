@@ -257,10 +257,10 @@ const UNPUBLISHED: &str = "unpublished.ndjson";
 pub(super) fn keep_unpublished(dir: &Path, line: &[u8]) -> io::Result<PathBuf> {
     let path = dir.join(UNPUBLISHED);
     let mut file = File::options().create(true).append(true).open(&path)?;
-    if file.metadata()?.len() + line.len() as u64 > UNPUBLISHED_BYTES {
+    let before = file.metadata()?.len();
+    if before + line.len() as u64 > UNPUBLISHED_BYTES {
         return Err(io::Error::other(format!("{} is full: look at it, and move it away", path.display())));
     }
-    let before = file.metadata()?.len();
     if let Err(error) = file.write_all(&[line, b"\n"].concat()).and_then(|()| file.sync_all()) {
         // Half a line would run into the next one.
         file.set_len(before)?;

@@ -97,13 +97,17 @@ fn two_processes_never_write_one_journal() {
     open(dir.path());
 }
 
+fn begin_of_last_line(segment: &[u8]) -> usize {
+    segment[..segment.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1
+}
+
 #[test]
 fn a_torn_tail_is_cut_off_wherever_it_tore() {
     let dir = TempDir::new().unwrap();
     append_all(&open(dir.path()), 0..3);
     let path = path_of(dir.path(), 1);
     let whole = fs::read(&path).unwrap();
-    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let last = begin_of_last_line(&whole);
     for end in last..whole.len() {
         fs::write(&path, &whole[..end]).unwrap();
         assert_eq!(ids(&mut open(dir.path()).read_on()), ["0", "1"], "torn at {end}");

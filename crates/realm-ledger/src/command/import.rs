@@ -25,7 +25,7 @@ use super::{Context, InputFile, REFILL, brokers_flag, data_dir_flag, now, open_r
 use crate::cli::{GivenFormat, Import};
 use crate::config::{Config, Loaded, Origin};
 use crate::output::{duration, raw};
-use crate::partner_list::{self, AppNames, ListEvents, ListForm, RecordedTimes};
+use crate::partner_list::{self, AppNames, ListEvents, ListForm, RecordedInstalls};
 use crate::{Exit, Failure, evidence, local, secret};
 
 /// Refusals that an import that stops explains; `--check` lists them all.
@@ -191,8 +191,8 @@ fn open_events<'b>(
     };
     let text = context.open_text(input, bar)?;
     let recorded = match recorded_in.filter(|_| form == ListForm::Installations) {
-        Some(config) => RecordedTimes::open(config)?,
-        None => RecordedTimes::default(),
+        Some(config) => RecordedInstalls::open(config)?,
+        None => RecordedInstalls::default(),
     };
     let ListEvents { lines, rows, skipped } =
         partner_list::events(text, form, names, &recorded, now(), &input.in_command())?;

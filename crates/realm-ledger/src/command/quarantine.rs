@@ -1,9 +1,10 @@
 //! `quarantine list`, `show` and `retry`.
 //!
 //! A retry must not make one copy of a ledger differ from another (I-5), nor append an event twice (I-3). So the event
-//! takes the way of any other: a server publishes it, for who may operate; a ledger that Kafka feeds gets it from the lifecycle topic, keyed as `publish` keys, where
-//! every copy sees it; one that was only imported imports it, from a source of its own that is taken once; a
-//! journal that is the source takes it as one more line. The refused record stays, as evidence of what came.
+//! takes the way of any other: a server publishes it, for who may operate; a ledger that Kafka feeds gets it from the
+//! lifecycle topic, keyed as `publish` keys, where every copy sees it; one that was only imported imports it, from a source
+//! of its own that is taken once; a journal that is the source takes it as one more line. The refused record stays, as
+//! evidence of what came.
 
 use std::ops::ControlFlow;
 

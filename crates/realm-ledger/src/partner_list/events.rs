@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 
 use super::audit_log::{AuditColumns, AuditLog, AuditRow, read_log};
 use super::{
-    AppNames, Key, RecordedTimes, SkippedRows, invalid, key, line_of, no_columns, no_csv, parse_realm, plain,
-    read_csv,
+    AppNames, Key, RecordedInstalls, SkippedRows, invalid, key, line_of, no_columns, no_csv, parse_realm,
+    plain, read_csv,
 };
 use crate::Failure;
 
@@ -53,7 +53,7 @@ pub(crate) fn events(
     text: Text<'_>,
     form: ListForm,
     names: &AppNames,
-    recorded: &RecordedTimes,
+    recorded: &RecordedInstalls,
     now: Timestamp,
     file: &str,
 ) -> Result<ListEvents, Failure> {
@@ -87,8 +87,7 @@ pub(crate) fn events(
                     // What the table said last is that event, on whatever day; what it said once, and not last, is news.
                     if let Some(last) = recorded.last_if_known(&row.key, &id, FORM)? {
                         let is_same = row.is_as(&last.installed);
-                        let undated = event_id(FORM, None, "", &[]);
-                        row.is_dated = !(is_same && last.id.starts_with(undated.as_str()));
+                        row.is_dated = !(is_same && last.id.starts_with(&id));
                         row.time = if is_same { last.time } else { row.time };
                     }
                 }
@@ -373,7 +372,8 @@ mod tests {
     fn made(form: ListForm, text: &str) -> (Vec<String>, SkippedRows) {
         let text = Text::open(text.as_bytes()).unwrap();
         let now = Timestamp::from_millis(1_767_225_600_000 + 3_600_000);
-        let made = events(text, form, &AppNames::default(), &RecordedTimes::default(), now, "FILE").unwrap();
+        let made =
+            events(text, form, &AppNames::default(), &RecordedInstalls::default(), now, "FILE").unwrap();
         assert!((1..).zip(&made.lines).all(|(number, line)| line.number == number && line.origin > 1));
         let shown = made.lines.iter().map(|line| {
             let event: Value = serde_json::from_slice(&line.text).unwrap();
@@ -420,7 +420,9 @@ mod tests {
 
     fn refused(form: ListForm, text: &str) -> String {
         let (text, now) = (Text::open(text.as_bytes()).unwrap(), Timestamp::from_millis(1_767_229_200_000));
-        events(text, form, &AppNames::default(), &RecordedTimes::default(), now, "FILE").unwrap_err().reason()
+        events(text, form, &AppNames::default(), &RecordedInstalls::default(), now, "FILE")
+            .unwrap_err()
+            .reason()
     }
 
     const HEADER: &str = "App ID,Site ID,Environment,Event,Event date,Location,Target location";

@@ -11,9 +11,9 @@ use crate::config::Config;
 
 /// The shards of a data directory; none of one that is not there.
 #[derive(Default)]
-pub(crate) struct RecordedTimes(Vec<Reader>);
+pub(crate) struct RecordedInstalls(Vec<Reader>);
 
-impl RecordedTimes {
+impl RecordedInstalls {
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         if !DataDir::exists(&config.data_dir)? {
             return Ok(Self::default());
@@ -33,8 +33,8 @@ impl RecordedTimes {
     ) -> Result<Option<LastTold>, Failure> {
         let Ok(id) = EventId::new(id) else { return Ok(None) };
         // An id counts within its installation, whatever else an event is.
-        let (of, fact) = ((client.clone(), app.clone()), InstallationFact::Enabled);
-        let body = Body::Installation { client: of.0, app: of.1, fact };
+        let (of_client, of_app) = (client.clone(), app.clone());
+        let body = Body::Installation { client: of_client, app: of_app, fact: InstallationFact::Enabled };
         let wanted = Event { id, time: Timestamp::from_millis(0), body, actor: None, reason: None };
         for reader in &self.0 {
             let snapshot = reader.snapshot();
@@ -81,7 +81,7 @@ mod tests {
         let text = Text::open(table.as_bytes()).unwrap();
         let now = Timestamp::from_millis(FIRST_DAY + day * DAY_MS + 7);
         let config = Config { data_dir: data.path().to_owned(), ..Config::default() };
-        let recorded = RecordedTimes::open(&config).unwrap();
+        let recorded = RecordedInstalls::open(&config).unwrap();
         events(text, ListForm::Installations, &AppNames::default(), &recorded, now, "FILE").unwrap().lines
     }
 

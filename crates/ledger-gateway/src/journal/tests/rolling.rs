@@ -104,7 +104,7 @@ fn what_is_cut_off_is_kept_and_more_than_a_write_can_tear_is_damage() {
     append_all(&open(dir.path()), 0..3);
     let path = path_of(dir.path(), 1);
     let whole = fs::read(&path).unwrap();
-    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let last = begin_of_last_line(&whole);
     // An editor that changed the end of the last line.
     fs::write(&path, [&whole[..whole.len() - 1], b"\r\n"].concat()).unwrap();
     assert_eq!(ids(&mut open(dir.path()).read_on()), ["0", "1"]);
