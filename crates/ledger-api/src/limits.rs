@@ -198,6 +198,10 @@ pub const ROOM_RETRY: Duration = Duration::from_millis(20);
 /// How long the rest of a refused request is read and dropped, so that the client gets to read why.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a connection of HTTP/2 has for what it has left to send, once the server stops and its last question is
+/// answered. Less than [`DRAIN`].
+pub const LAST_OF_HTTP_2: Duration = Duration::from_secs(5);
+
 /// Answers that are made and not sent yet, all together.
 pub const UNSENT_BYTES: usize = 64 * 1024 * 1024;
 

@@ -104,7 +104,7 @@ fn first_forge_call_at_default_says_that_the_data_may_still_be_in_eu() {
         }
     });
     let took = called.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}: a second on a quiet machine");
+    assert!(took < Duration::from_secs(20), "{took:?}: a second on a quiet machine");
     assert!(explanation.contains("seq"), "with the records: {explanation}");
     let (_, state) = story.ask(&new);
     let state = &state["installation"];

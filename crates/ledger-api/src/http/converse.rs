@@ -37,7 +37,7 @@ use super::unread::{StreamExecutor, UnreadAnswer};
 use crate::access::ClientCertificate;
 use crate::limits::{
     BODY_MAX_BYTES, Deadlines, HEAD_MAX_BYTES, HTTP_2_CONNECTION_WINDOW_BYTES, HTTP_2_HEAD_MAX_BYTES,
-    HTTP_2_STREAMS, LINGER,
+    HTTP_2_STREAMS, LAST_OF_HTTP_2,
 };
 
 /// What a connection speaks.
@@ -141,7 +141,7 @@ impl Conversation {
             .initial_connection_window_size(HTTP_2_CONNECTION_WINDOW_BYTES)
             .serve_connection(TokioIo::new(socket), answering);
         // A client that does not answer the last ping would keep the connection open.
-        drive(connection, &place, self.stopping, Some(LINGER)).await;
+        drive(connection, &place, self.stopping, Some(LAST_OF_HTTP_2)).await;
     }
 }
 

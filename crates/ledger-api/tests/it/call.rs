@@ -86,6 +86,17 @@ pub(crate) async fn call(
     body: Vec<u8>,
     headers: &[(&'static str, &str)],
 ) -> Reply {
+    call_and_tell(address, path, body, headers, || {}).await
+}
+
+/// Likewise, and tells when a part of the answer has come.
+pub(crate) async fn call_and_tell(
+    address: SocketAddr,
+    path: &str,
+    body: Vec<u8>,
+    headers: &[(&'static str, &str)],
+    mut came: impl FnMut(),
+) -> Reply {
     let stream = TcpStream::connect(address).await.unwrap();
     let (client, connection) = client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -105,6 +116,7 @@ pub(crate) async fn call(
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
         bytes.extend_from_slice(&data);
+        came();
     }
     let trailers = body.trailers().await.unwrap().unwrap_or(head.headers);
     let status = tonic::Status::from_header_map(&trailers).unwrap();

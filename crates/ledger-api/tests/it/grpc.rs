@@ -307,7 +307,7 @@ fn timeout_of_the_client_holds_and_overload_may_be_tried_again() {
     let waiting = framed(b"\x0a\x04acme\x28\x63");
     let reply = server.call_with(&format!("/{SERVICE}/GetTenant"), waiting, &[("grpc-timeout", "50m")]);
     assert_eq!((reply.status, reply.reason().0.as_str()), (4, "timeout"));
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < PATIENCE);
     let full = Server::of(&filled.ledger, Options { concurrent_requests: 0, ..Options::default() });
     let reply = full.call("GetTenant", &json!({"clientKey": "acme"}));
     assert_eq!((reply.status, reply.reason().0.as_str()), (14, "overloaded"));
@@ -320,6 +320,8 @@ fn stream_ends_with_a_message_and_a_status_when_the_server_stops() {
     let mut server = Server::of(&filled.ledger, Options::default());
     let (address, path) = (server.address(), format!("/{SERVICE}/Replay"));
     // Its client does not read until the server has been told to stop.
+    let (answered, is_answered) = tokio::sync::oneshot::channel();
+    let (read, may_read) = tokio::sync::oneshot::channel();
     let call = server.runtime().spawn(async move {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -330,7 +332,8 @@ fn stream_ends_with_a_message_and_a_status_when_the_server_stops() {
         let (answer, mut sending) = client.send_request(request, false).unwrap();
         sending.send_data(framed(b"\x0a\x04acme").into(), true).unwrap();
         let mut body = answer.await.unwrap().into_body();
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        answered.send(()).unwrap();
+        may_read.await.unwrap();
         let mut bytes = Vec::new();
         while let Some(data) = body.data().await {
             let data = data.unwrap();
@@ -339,8 +342,11 @@ fn stream_ends_with_a_message_and_a_status_when_the_server_stops() {
         }
         (bytes, body.trailers().await.unwrap().unwrap())
     });
-    std::thread::sleep(Duration::from_millis(250));
+    server.runtime().block_on(is_answered).unwrap();
     server.stop();
+    // The server notices that it is to stop beside this.
+    std::thread::sleep(Duration::from_millis(200));
+    read.send(()).unwrap();
     let (bytes, trailers) = server.runtime().block_on(call).unwrap();
     assert_eq!(trailers["grpc-status"], "14");
     assert!(trailers.contains_key("grpc-status-details-bin"));
@@ -385,12 +391,14 @@ fn watched_health_is_told_anew_and_ends_with_the_server() {
     filled.statuses[0].update(|now| now.lag_events = Some(0));
     let mut server = Server::of(&filled.ledger, Options::default());
     let (address, body) = (server.address(), framed(b""));
-    let watching = server
-        .runtime()
-        .spawn(async move { crate::call::call(address, "/grpc.health.v1.Health/Watch", body, &[]).await });
-    std::thread::sleep(Duration::from_millis(300));
+    let (sender, told) = std::sync::mpsc::channel();
+    let came = move || sender.send(()).unwrap();
+    let watching = server.runtime().spawn(async move {
+        crate::call::call_and_tell(address, "/grpc.health.v1.Health/Watch", body, &[], came).await
+    });
+    told.recv_timeout(PATIENCE).unwrap();
     filled.statuses[0].halt(Halted { code: "retention-gap", message: "offsets 5 to 9 are gone".to_owned() });
-    std::thread::sleep(Duration::from_millis(1500));
+    told.recv_timeout(PATIENCE).unwrap();
     let began = Instant::now();
     server.stop();
     let reply = server.runtime().block_on(watching).unwrap();

@@ -107,10 +107,12 @@ fn client_that_does_not_answer_a_ping_is_cut_off() {
     let began = Instant::now();
     dead.rest();
     assert!(began.elapsed() < PATIENCE);
-    // Pings that are answered keep a connection open.
+    // Pings that are answered keep a connection open; a machine that hesitates answers late.
+    let ping = Duration::from_secs(2);
+    let server = Server::patient(&filled.ledger, Options::default(), waiting(|of| of.ping = ping));
     let mut alive = Client::of(&server);
     for stream in (1..20).step_by(2) {
-        std::thread::sleep(SOON / 2);
+        std::thread::sleep(ping / 4);
         alive.get(stream, "/livez", &[]);
         assert_eq!(alive.answer(stream).0, OK);
     }
@@ -119,7 +121,8 @@ fn client_that_does_not_answer_a_ping_is_cut_off() {
 #[test]
 fn stream_that_is_not_read_is_reset_and_others_go_on() {
     let filled = long();
-    let options = Options { concurrent_requests: 2, ..Options::default() };
+    // Half of the places are for expensive questions, as these four are.
+    let options = Options { concurrent_requests: 8, ..Options::default() };
     let server = Server::patient(&filled.ledger, options, waiting(|of| of.unread = SOON));
     // The first window has no room at all, the second for less than a piece.
     for window in [0, 100] {
@@ -131,8 +134,6 @@ fn stream_that_is_not_read_is_reset_and_others_go_on() {
                     .find(|frame| frame.stream == stream && frame.kind == RST_STREAM)
             };
             assert_eq!(is_reset(&mut client).unwrap().payload, CANCEL, "{window} {path}");
-            // The place comes back a moment later.
-            std::thread::sleep(Duration::from_millis(100));
         }
         client.get(5, "/livez", &[]);
         client.send(&frame(WINDOW_UPDATE, 0, 5, &1000_u32.to_be_bytes()));
@@ -217,7 +218,7 @@ fn idle_and_stuck_connections_make_room() {
         let held: Vec<_> = held.collect();
         let began = Instant::now();
         assert_eq!(server.get("/livez").status, 200);
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < PATIENCE / 2);
         drop(held);
     }
 }

@@ -131,21 +131,17 @@ fn silent_client_times_out() {
     problem(&rest(&mut sending(&server, STUCK_BODY)), 408, "request-timeout");
     let after_an_answer = rest(&mut sending(&server, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"));
     assert!(after_an_answer.ends_with(r#"{"status":"ok"}"#), "{after_an_answer}");
-    // A byte now and then does not extend the deadline.
-    for (whole, at) in [("GET /livez HTTP/1.1\r\n", 0), (STUCK_BODY, STUCK_BODY.len())] {
-        let mut stream = sending(&server, &whole[..at]);
-        for byte in whole[at..].bytes().chain(std::iter::repeat_n(b'x', 60)) {
-            // The server may have closed the connection.
-            let _ = stream.write_all(&[byte]);
+    assert!(began.elapsed() < PATIENCE);
+    // A byte now and then does not extend the deadline: the connection is closed though they come.
+    let long_body = STUCK_BODY.replace("content-length: 100\r\n", "content-length: 60000\r\n");
+    for begins in ["GET /livez HTTP/1.1\r\nx: ", &long_body] {
+        let mut stream = sending(&server, begins);
+        let until = Instant::now() + PATIENCE;
+        while stream.write_all(b"x").is_ok() {
+            assert!(Instant::now() < until, "{begins:?} is still waited for");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let answered = Instant::now();
-        let mut answer = Vec::new();
-        // Bytes sent after the server closed turn the end into a reset.
-        let _ = stream.read_to_end(&mut answer);
-        assert!(answered.elapsed() < SOON, "it was answered long ago");
     }
-    assert!(began.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -159,7 +155,7 @@ fn stuck_connections_make_room_for_new_ones() {
         for _ in 0..3 {
             let began = Instant::now();
             assert_eq!(server.get("/livez").status, 200);
-            assert!(began.elapsed() < Duration::from_secs(5), "{stuck:?}: {:?}", began.elapsed());
+            assert!(began.elapsed() < PATIENCE / 2, "{stuck:?}: {:?}", began.elapsed());
         }
         drop(held);
     }
@@ -171,18 +167,14 @@ fn client_that_does_not_read_is_dropped() {
     let options = Options { concurrent_requests: 2, ..Options::default() };
     let deadlines = Deadlines { unread: SOON, ..Deadlines::default() };
     let server = Server::patient(&filled.ledger, options, deadlines);
-    // One of the two slots is for expensive queries.
+    // One of the two slots is for expensive queries: with the first bytes of its answer, this one has it.
     let mut unread = sending(&server, LOG);
-    let mut first = [0; 16];
-    unread.read_exact(&mut first).unwrap();
-    let mut refused = 0;
+    unread.read_exact(&mut [0; 16]).unwrap();
     let until = Instant::now() + PATIENCE;
     while server.get("/v1/installations").status != 200 {
-        refused += 1;
         assert!(Instant::now() < until, "the place never came back");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(refused > 0, "the place was taken at first");
     let mut reported = Vec::new();
     let _ = unread.read_to_end(&mut reported);
     assert!(!String::from_utf8_lossy(&reported).contains("freshness"), "it was cut off");

@@ -116,7 +116,7 @@ fn a_stream_takes_its_scope_and_credentials() {
 }
 
 /// How long the tokens of the next test are good.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+const GOOD_FOR: Duration = Duration::from_secs(3);
 
 #[test]
 fn a_subscription_ends_with_its_token_and_says_so() {
@@ -126,7 +126,9 @@ fn a_subscription_ends_with_its_token_and_says_so() {
         sha256: token_hash(&token(Owner::All)),
         scopes: [AccessScope::Read].into_iter().collect(),
         apps: Grants::All,
-        expires: Some(Timestamp::from_millis(hour(100).as_millis() + 1000)),
+        expires: Some(Timestamp::from_millis(
+            hour(100).as_millis() + i64::try_from(GOOD_FOR.as_millis()).unwrap(),
+        )),
     };
     let options =
         AccessOptions { tokens: vec![short], issuers: vec![web::issuer()], ..AccessOptions::default() };

@@ -75,7 +75,7 @@ impl<'r> Subscriber<'r> {
 
     /// Takes so many notices, unless they do not come; returns how many came.
     pub(crate) fn take(&mut self, count: usize) -> usize {
-        self.take_within(count, Duration::from_secs(3))
+        self.take_within(count, Duration::from_secs(20))
     }
 
     pub(crate) fn take_within(&mut self, count: usize, within: Duration) -> usize {
