@@ -88,9 +88,7 @@ impl Drop for BatchPlace {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
-    use std::time::Instant;
 
     use super::*;
 
@@ -115,31 +113,26 @@ mod tests {
     }
 
     #[test]
-    fn places_go_round_in_the_order_of_asking_and_no_more_than_there_are() {
+    fn places_go_round_in_the_order_of_asking() {
         let places = Arc::new(BatchPlaces::default());
-        let (has, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let rounds = thread::scope(|scope| {
-            let workers: Vec<_> = (0..16)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let until = Instant::now() + Duration::from_millis(200);
-                        let mut rounds = 0_usize;
-                        while Instant::now() < until {
-                            let place = BatchPlace::wait(&places, LONG, || false).unwrap();
-                            most.fetch_max(has.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                            thread::sleep(Duration::from_millis(1));
-                            has.fetch_sub(1, Ordering::SeqCst);
-                            drop(place);
-                            rounds += 1;
-                        }
-                        rounds
-                    })
-                })
-                .collect();
-            workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+        let mut held: Vec<BatchPlace> =
+            (0..PLACES).filter_map(|_| BatchPlace::wait(&places, LONG, || false)).collect();
+        let got = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for asker in 1..=16 {
+                let (places, got) = (&places, &got);
+                scope.spawn(move || {
+                    let _place = BatchPlace::wait(places, LONG, || false).unwrap();
+                    got.lock().unwrap().push(asker);
+                });
+                while places.queue().waiting.len() < asker {
+                    thread::yield_now();
+                }
+            }
+            // One place for all of them.
+            held.pop();
         });
-        assert!(most.load(Ordering::SeqCst) <= PLACES);
-        let (least, most) = (rounds.iter().min().unwrap(), rounds.iter().max().unwrap());
-        assert!(most / 2 <= *least, "nobody is passed over: {rounds:?}");
+        assert_eq!(got.into_inner().unwrap(), (1..=16).collect::<Vec<_>>());
+        assert_eq!(places.queue().taken, PLACES - 1);
     }
 }
