@@ -84,6 +84,11 @@ pub fn log(stream: &Stream, seq: u64) -> Vec<u8> {
     with_suffix(stream, &seq.to_be_bytes())
 }
 
+/// Appends the key of a record.
+pub fn append_log(stream: &Stream, seq: u64, out: &mut Vec<u8>) {
+    append(stream, &seq.to_be_bytes(), out);
+}
+
 /// What the keys of all records, or of all event ids, of a stream begin with, and no others.
 #[must_use]
 pub fn stream_prefix(stream: &Stream) -> Vec<u8> {
@@ -111,13 +116,16 @@ pub fn id(event: &Event) -> Vec<u8> {
 }
 
 fn with_suffix(stream: &Stream, suffix: &[u8]) -> Vec<u8> {
-    let key = stream.key().as_bytes();
-    let mut bytes = Vec::with_capacity(key.len() + suffix.len() + 2);
-    bytes.push(stream.kind());
-    bytes.extend_from_slice(key);
-    bytes.push(END);
-    bytes.extend_from_slice(suffix);
+    let mut bytes = Vec::with_capacity(stream.key().len() + suffix.len() + 2);
+    append(stream, suffix, &mut bytes);
     bytes
+}
+
+fn append(stream: &Stream, suffix: &[u8], out: &mut Vec<u8>) {
+    out.push(stream.kind());
+    out.extend_from_slice(stream.key().as_bytes());
+    out.push(END);
+    out.extend_from_slice(suffix);
 }
 
 fn parse_stream(bytes: &[u8]) -> Result<Stream, KeyError> {

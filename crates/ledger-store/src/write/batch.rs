@@ -17,6 +17,7 @@
 mod app;
 mod append;
 mod commit;
+mod records;
 mod working_set;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ use crate::error::{AppendError, ReadError};
 use crate::write::batch::working_set::WorkingSet;
 use crate::write::shard::Shard;
 
+pub(crate) use records::{PendingRecord, PendingRecords};
 pub(crate) use working_set::LateHistories;
 
 /// A message that decoded.
@@ -132,7 +134,7 @@ pub struct Batch<'a> {
     /// The head as it will be.
     next: ShardHead,
     /// New records, by position.
-    records: Vec<Pending>,
+    records: PendingRecords,
     /// Keys in `ids` of the new records that have one.
     ids: HashMap<Vec<u8>, usize>,
     tenants: WorkingSet,
@@ -158,28 +160,21 @@ pub struct Batch<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct BatchSize {
     records: usize,
+    /// Of the records.
+    bytes: usize,
     tenants: usize,
-}
-
-/// A record that is not stored yet, as it will be.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) key: Vec<u8>,
-    /// Empty: a seal, of which only its place is known.
-    pub(crate) value: Vec<u8>,
-    pub(crate) seq: u64,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(shard: &'a mut Shard) -> Self {
         let next = shard.head;
-        let BatchSize { records, tenants } = shard.last_batch;
+        let BatchSize { records, bytes, tenants } = shard.last_batch;
         let evidence = shard.evidence.pending_leaves(records, shard.open.recent.is_followed());
         let last_positions = shard.last_positions.clone();
         Self {
             shard,
             next,
-            records: Vec::with_capacity(records),
+            records: PendingRecords::with_capacity(records, bytes),
             ids: HashMap::new(),
             tenants: WorkingSet::with_capacity(tenants),
             apps: BTreeMap::new(),
@@ -347,8 +342,8 @@ impl Batch<'_> {
     pub(super) fn seal(&mut self, next: Coordinates) {
         let head = &mut self.next;
         let seq = self.evidence.seal(head.next_position, next, head.duplicates, head.refused);
-        let key = key::log::log(&Stream::Seals, seq);
-        self.records.push(Pending { key, value: Vec::new(), seq });
+        // What it says is not known yet.
+        self.records.push(&Stream::Seals, seq, |_| {});
         head.next_position += 1;
     }
 }

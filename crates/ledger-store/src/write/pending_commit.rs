@@ -31,13 +31,13 @@ use crate::audit::{AuditWriter, PendingLeaves};
 use crate::db::tuning;
 use crate::error::{StorageError, WriteError};
 use crate::read::reader::OpenShard;
-use crate::write::batch::Pending;
+use crate::write::batch::{PendingRecord, PendingRecords};
 
 /// What is being written, as far as the next batch may look for it.
 #[derive(Debug)]
 pub(crate) struct PendingCommit {
     /// By position, from the first one on.
-    pub(crate) records: Vec<Pending>,
+    pub(crate) records: PendingRecords,
     /// Keys in `ids` of the records that have one.
     pub(crate) ids: HashMap<Vec<u8>, usize>,
     /// The tenants that were touched, and their records.
@@ -48,12 +48,12 @@ pub(crate) struct PendingCommit {
 
 impl PendingCommit {
     /// The record with an id, under its key in `ids`.
-    pub(crate) fn record_with(&self, id_key: &[u8]) -> Option<&Pending> {
+    pub(crate) fn record_with(&self, id_key: &[u8]) -> Option<PendingRecord<'_>> {
         self.ids.get(id_key).and_then(|index| self.records.get(*index))
     }
 
     /// The records of a tenant.
-    pub(crate) fn records_of(&self, client: &ClientKey) -> impl Iterator<Item = &Pending> {
+    pub(crate) fn records_of(&self, client: &ClientKey) -> impl Iterator<Item = PendingRecord<'_>> {
         let indices = self.tenants.get(client).map_or(&[][..], Vec::as_slice);
         indices.iter().filter_map(|index| self.records.get(*index))
     }

@@ -21,7 +21,9 @@ use crate::db::decode;
 use crate::error::{AppendError, Damage, ReadError};
 use crate::read::ids::{is_same_id, seq_of};
 use crate::write::batch::working_set::TenantEntry;
-use crate::write::batch::{AppendResult, Batch, FutureLimit, IncomingEvent, Pending, after, within_lines};
+use crate::write::batch::{
+    AppendResult, Batch, FutureLimit, IncomingEvent, PendingRecord, after, within_lines,
+};
 
 impl Batch<'_> {
     pub(super) fn try_offer(&mut self, arrival: IncomingEvent) -> Result<AppendResult, AppendError> {
@@ -68,7 +70,7 @@ impl Batch<'_> {
             outcome
         } else {
             let stream = Stream::Tenant(client.clone());
-            let pending: Vec<&Pending> =
+            let pending: Vec<PendingRecord<'_>> =
                 self.shard.pending.iter().flat_map(|batch| batch.records_of(&client)).collect();
             entry.load_history(&stream, &self.records, database, &pending)?;
             entry.append_late(seq, &event, timelines)
@@ -114,13 +116,10 @@ impl Batch<'_> {
         leaf: Option<TenantLeaf>,
     ) -> Result<u64, AppendError> {
         let position = self.next.next_position;
-        let key = key::log::log(&stream, seq);
         let record = Record { position, stream, seq, source, recorded, rules: RULES, content };
-        let value = record.encode();
+        self.record_bytes += self.records.push(&record.stream, seq, |out| record.encode_into(out));
         let source = record.source.clone();
         let is_full = self.evidence.record(record, leaf)?;
-        self.record_bytes += key.len() + value.len();
-        self.records.push(Pending { key, value, seq });
         self.next.next_position += 1;
         self.taken += 1;
         if is_full {
@@ -182,8 +181,8 @@ pub(super) struct Original {
 }
 
 impl Original {
-    fn from_pending(stream: &Stream, pending: &Pending) -> Result<Self, ReadError> {
-        let logged = decode::event_of(stream, &pending.key, &pending.value)?;
+    fn from_pending(stream: &Stream, pending: PendingRecord<'_>) -> Result<Self, ReadError> {
+        let logged = decode::event_of(stream, pending.key, pending.value)?;
         Ok(Self { seq: pending.seq, logged })
     }
 
@@ -232,7 +231,7 @@ impl Batch<'_> {
 
     /// A record of a tenant.
     fn original(&self, client: &ClientKey, stream: &Stream, seq: u64) -> Result<Original, AppendError> {
-        let is_it = |pending: &&Pending| pending.seq == seq;
+        let is_it = |pending: &PendingRecord<'_>| pending.seq == seq;
         let mut in_flight = self.shard.pending.iter().flat_map(|batch| batch.records_of(client));
         if let Some(pending) = self.records_of(client).find(is_it).or_else(|| in_flight.find(is_it)) {
             return Ok(Original::from_pending(stream, pending)?);
@@ -241,7 +240,7 @@ impl Batch<'_> {
     }
 
     /// The records of a tenant in this batch.
-    fn records_of(&self, client: &ClientKey) -> impl Iterator<Item = &Pending> {
+    fn records_of(&self, client: &ClientKey) -> impl Iterator<Item = PendingRecord<'_>> {
         let indices = self.tenants.get(client).map_or(&[][..], |entry| entry.pending.as_slice());
         indices.iter().filter_map(|index| self.records.get(*index))
     }

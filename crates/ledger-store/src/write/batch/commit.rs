@@ -11,7 +11,7 @@ use rocksdb::WriteBatch;
 use crate::audit::PendingLeaves;
 use crate::db::options::APP_ROWS_KEPT;
 use crate::error::{AppendError, StorageError};
-use crate::write::batch::{Batch, BatchSize, Committed, Pending};
+use crate::write::batch::{Batch, BatchSize, Committed, PendingRecord};
 use crate::write::pending_commit::{CommitRequest, PendingCommit};
 use crate::write::shard::Shard;
 
@@ -69,15 +69,16 @@ impl<'a> Batch<'a> {
         let database = &self.shard.open.database;
         let log = database.family(Family::Log)?;
         // Those of tenants go with their rows. What a seal says is not known yet.
-        let is_other = |record: &&Pending| record.key.first() != Some(&TENANT) && !record.value.is_empty();
+        let is_other =
+            |record: &PendingRecord<'_>| record.key.first() != Some(&TENANT) && !record.value.is_empty();
         let mut others: Vec<_> = self.records.iter().filter(is_other).collect();
-        others.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        others.sort_unstable_by_key(|record| record.key);
         for record in others {
-            write.put_cf(log, &record.key, &record.value);
+            write.put_cf(log, record.key, record.value);
         }
         let positions = database.family(Family::Positions)?;
-        for record in &self.records {
-            self.last_positions.push(&record.key, |key, row| write.put_cf(positions, key, row));
+        for record in self.records.iter() {
+            self.last_positions.push(record.key, |key, row| write.put_cf(positions, key, row));
         }
         self.last_positions.put_rest(|key, row| write.put_cf(positions, key, row));
         let seq_of = |index: usize| self.records.get(index).map(|record| record.seq);
@@ -99,7 +100,7 @@ impl<'a> Batch<'a> {
         let mut value = Vec::new();
         for (client, entry) in self.tenants.changed_by_client() {
             for record in entry.pending.iter().filter_map(|index| self.records.get(*index)) {
-                write.put_cf(log, &record.key, &record.value);
+                write.put_cf(log, record.key, record.value);
             }
             value.clear();
             entry.row.encode_into(&mut value);
@@ -166,7 +167,9 @@ impl<'a> Batch<'a> {
         let first = shard.head.next_position;
         let mut pending =
             PendingCommit { records: self.records, ids: self.ids, tenants: HashMap::new(), first };
-        shard.last_batch = BatchSize { records: pending.records.len(), tenants: self.tenants.len() };
+        let of_records = &pending.records;
+        shard.last_batch =
+            BatchSize { records: of_records.len(), bytes: of_records.bytes(), tenants: self.tenants.len() };
         shard.head = self.next;
         shard.last_positions = self.last_positions;
         shard.evidence = self.evidence.end();

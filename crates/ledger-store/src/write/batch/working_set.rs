@@ -21,7 +21,7 @@ use crate::db::database::{Database, damaged};
 use crate::db::decode;
 use crate::error::{Damage, ReadError};
 use crate::read::history::{HistoryEvent, history_event};
-use crate::write::batch::Pending;
+use crate::write::batch::{PendingRecord, PendingRecords};
 
 /// A tenant as the batch has it so far.
 #[derive(Debug)]
@@ -70,9 +70,9 @@ impl TenantEntry {
     pub(super) fn load_history(
         &mut self,
         stream: &Stream,
-        records: &[Pending],
+        records: &PendingRecords,
         database: &Database,
-        pending: &[&Pending],
+        pending: &[PendingRecord<'_>],
     ) -> Result<(), ReadError> {
         if self.history.is_some() {
             return Ok(());
@@ -81,7 +81,7 @@ impl TenantEntry {
         let mut events = stored_events(stream, until, database)?;
         let own = self.pending.iter().filter_map(|index| records.get(*index));
         for pending in pending.iter().copied().chain(own) {
-            events.push((pending.seq, decode::event_of(stream, &pending.key, &pending.value)?.event.into()));
+            events.push((pending.seq, decode::event_of(stream, pending.key, pending.value)?.event.into()));
         }
         self.history = Some(events.into_iter().collect());
         Ok(())
