@@ -18,7 +18,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ledger_store::{ReadError, ShardId, with_causes};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout};
 
 use super::end::DecisionsEnd;
@@ -103,18 +105,25 @@ impl Feed {
         let mut heartbeat = Instant::now() + every;
         loop {
             changes.mark_unchanged();
+            let mut turn = None;
             let steps = if heartbeat <= Instant::now() {
                 heartbeat = Instant::now() + every;
                 vec![Step::Item(DecisionItem::Heartbeat)]
             } else {
                 match self.next() {
                     NextStep::Send(steps) => steps,
-                    NextStep::Take(batches) => self.take(&batches),
-                    NextStep::Read(id, handle, from) => match self.read(id, handle, from).await {
-                        Some(steps) => steps,
-                        // A panic, reported where it happened.
-                        None => return,
-                    },
+                    NextStep::Take(batches) => {
+                        turn = self.seat.0.turn().await;
+                        self.take(&batches)
+                    }
+                    NextStep::Read(id, handle, from) => {
+                        turn = self.seat.0.turn().await;
+                        match self.read(id, handle, from).await {
+                            Some(steps) => steps,
+                            // A panic, reported where it happened.
+                            None => return,
+                        }
+                    }
                     NextStep::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
                         Some(steps) => steps,
                         None => return,
@@ -130,16 +139,22 @@ impl Feed {
                     }
                 }
             };
-            if self.send(steps, &queue).await.is_break() {
+            if self.send(steps, turn, &queue).await.is_break() {
                 return;
             }
         }
     }
 
-    /// Sends, with the places that were reached. Break: it is over.
-    async fn send(&mut self, mut steps: Vec<Step>, queue: &Sender<Vec<Step>>) -> ControlFlow<()> {
+    /// Sends, with the places that were reached; who waits for its client keeps no turn. Break: it is over.
+    async fn send(
+        &mut self,
+        mut steps: Vec<Step>,
+        turn: Option<OwnedSemaphorePermit>,
+        queue: &Sender<Vec<Step>>,
+    ) -> ControlFlow<()> {
         if steps.is_empty() {
             // What is filtered out takes no turn of the queue, but the others have theirs.
+            drop(turn);
             tokio::task::yield_now().await;
             return if queue.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
@@ -150,8 +165,15 @@ impl Feed {
         // A notice sets its own place; an item is reported with all that was reached before it.
         let at = if matches!(steps.first(), Some(Step::Item(_))) { 0 } else { steps.len() };
         steps.splice(at..at, reached);
-        let sent = timeout(STREAM_STALL, queue.send(steps)).await;
-        if is_end || !matches!(sent, Ok(Ok(()))) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let is_sent = match queue.try_send(steps) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(steps)) => {
+                drop(turn);
+                matches!(timeout(STREAM_STALL, queue.send(steps)).await, Ok(Ok(())))
+            }
+        };
+        if is_end || !is_sent { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn next(&mut self) -> NextStep {
@@ -300,11 +322,12 @@ impl Feed {
 
     /// A portion out of the log. A shard that does not read is reported, and the others go on (I-9).
     async fn read(&mut self, id: Arc<ShardId>, handle: ShardHandle, from: Place) -> Option<Vec<Step>> {
-        let filter = Arc::clone(&self.filter);
+        let (hub, filter) = (Arc::clone(&self.seat.0), Arc::clone(&self.filter));
         let reading = move || -> Result<Portion, ReadError> {
             // Read first: what is in the snapshot may be more than is durable.
             let end = handle.reader.next_position();
-            Gathering::new(&handle.id, &filter, BOUNDS, from).log(&handle.reader.snapshot(), end)
+            let gathering = Gathering::new(&handle.id, &filter, BOUNDS, from);
+            gathering.shared(&hub.reads, &handle.reader.snapshot(), end)
         };
         match self.seat.0.readers.read(reading).await? {
             Ok(Portion { notices, next, mark, .. }) => {

@@ -27,14 +27,14 @@ pub struct DecisionFilter {
 }
 
 /// What a filter looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Traits {
-    pub(super) app: AppKey,
     decision: Option<DecisionTraits>,
     is_correction: bool,
+    pub(super) app: AppKey,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct DecisionTraits {
     rule: Rule,
     moved: bool,

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::end::DecisionsEnd;
 use super::filter::DecisionFilter;
 use super::metric;
 use super::place::{DecisionCursor, DecisionsFrom};
 use super::ring::{NoticeBatch, Ring};
+use super::shared_reads::SharedReads;
 use super::subscription::Subscription;
 use super::tail;
 use crate::ledger::Ledger;
-use crate::limits::{STREAM_READS_AT_A_TIME, SubscriptionBounds};
+use crate::limits::{STREAM_READS_AT_A_TIME, SUBSCRIPTIONS_AT_A_TIME, SubscriptionBounds};
 use crate::readers::ReaderThreads;
 
 /// The source of decisions for all doors. A copy is the same source.
@@ -26,6 +27,8 @@ pub struct Decisions(Arc<Hub>);
 pub(super) struct Hub {
     ledger: Arc<Ledger>,
     pub(super) readers: ReaderThreads,
+    pub(super) reads: SharedReads,
+    turns: Arc<Semaphore>,
     ring: Mutex<Ring>,
     /// Counts what is new.
     changes: watch::Sender<u64>,
@@ -53,8 +56,8 @@ impl Decisions {
     pub(crate) fn new(ledger: Arc<Ledger>, readers: ReaderThreads, bounds: SubscriptionBounds) -> Self {
         metric::set_subscriptions(0);
         let ring = Mutex::new(Ring::new(bounds));
-        let changes = watch::Sender::new(0);
-        Self(Arc::new(Hub { ledger, readers, ring, changes }))
+        let (turns, changes) = (Arc::new(Semaphore::new(SUBSCRIPTIONS_AT_A_TIME)), watch::Sender::new(0));
+        Self(Arc::new(Hub { ledger, readers, reads: SharedReads::default(), turns, ring, changes }))
     }
 
     /// Begins a subscription. It runs on the runtime of the caller until it is dropped, or ends.
@@ -116,6 +119,12 @@ impl Hub {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Leave to make a portion, which is handed over or dropped with it.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -149,6 +158,7 @@ impl Hub {
         let ends = ring.subscriptions == 0;
         if ends {
             ring.clear();
+            self.reads.clear();
             ring.has_tail = false;
         }
         ends

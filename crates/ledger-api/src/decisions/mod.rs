@@ -6,14 +6,14 @@
 //!
 //! ```text
 //!   log ──► tail (one thread) ──► ring ──► feed of each live subscription ──► Subscription ──► door
-//!    └────── reader threads ─────────────► feed of each that catches up ───────┘
+//!    └────── reader threads, shared reads ► feed of each that catches up ──────┘
 //! ```
 //!
 //! - `notices`: records in, notices out. Their JSON is made once, and is what the topic of decisions has.
 //! - `place`, `ring`: where a subscription is, and why there is no gap and no repeat between the log and what is new.
 //! - `mark`: what a cursor belongs to, so that none of another ledger is taken.
 //! - `feed`: what a subscription does next, and when it is too far behind.
-//! - `hub`, `tail`: what all subscriptions share.
+//! - `hub`, `tail`, `shared_reads`: what all subscriptions share.
 //!
 //! # What holds for every subscription
 //!
@@ -21,6 +21,8 @@
 //!   up from its place in the cursor; one that is released, or does not read, is reported.
 //! - Only what survives a power loss is reported (I-7).
 //! - The cursor counts what the filter leaves out, so a rare decision does not mean a long way back.
+//! - Eight of them make a portion at a time, and what they read of the log is read once for all that come along: a thousand
+//!   that catch up leave questions their answers.
 //! - It costs two portions of some ten kilobytes while its client does not read, and no thread (I-8).
 
 mod end;
@@ -32,6 +34,7 @@ pub(crate) mod metric;
 mod notices;
 mod place;
 mod ring;
+mod shared_reads;
 mod so_far;
 mod subscription;
 mod tail;

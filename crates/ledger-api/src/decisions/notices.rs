@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::filter::{DecisionFilter, Traits};
 use super::mark::LogMark;
 use super::place::Place;
+use super::shared_reads::SharedReads;
 use crate::proto::{schema, to_vec};
 
 /// A mark costs two reads.
@@ -110,6 +111,31 @@ impl<'a> Gathering<'a> {
                 let record = record?;
                 if record.position >= end || self.record(snapshot, &record)?.is_break() {
                     break;
+                }
+            }
+        }
+        self.ended(snapshot)
+    }
+
+    /// The same out of what others have read before, as far as that is kept.
+    pub(super) fn shared(
+        mut self,
+        reads: &SharedReads,
+        snapshot: &Snapshot<'_>,
+        end: u64,
+    ) -> Result<Portion, ReadError> {
+        while self.portion.next.position < end && self.begun.elapsed() < self.bounds.time {
+            let rest = reads.read_from(self.shard, snapshot, self.portion.next.position, end)?;
+            let Some(rest_end) = rest.end() else { break };
+            if !rest.may_pass(self.filter) {
+                self.portion.next = Place::start(rest_end);
+                continue;
+            }
+            for (record, may_pass) in rest.records(self.filter) {
+                if !may_pass {
+                    self.portion.next = Place::start(record.position + 1);
+                } else if self.record(snapshot, record)?.is_break() {
+                    return self.ended(snapshot);
                 }
             }
         }

@@ -14,10 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ledger_core::ids::AppKey;
 use ledger_store::{Follower, ShardId};
 
-use super::filter::DecisionFilter;
+use super::filter::{DecisionFilter, Traits};
 use super::mark::LogMark;
 use super::notices::{Notice, Portion};
 use super::place::{Place, end_of};
@@ -33,35 +32,35 @@ pub(super) struct NoticeBatch {
     pub(super) mark: Option<LogMark>,
     notices: Vec<Notice>,
     bytes: usize,
-    by_app: BTreeMap<AppKey, Vec<usize>>,
+    /// Which of them have the same traits: a filter looks at each kind once, however many subscriptions it has.
+    kinds: BTreeMap<Traits, Vec<usize>>,
 }
 
 impl NoticeBatch {
     pub(super) fn new(shard: Arc<ShardId>, first: Place, portion: Portion) -> Self {
         let Portion { notices, next, mark, bytes } = portion;
-        let mut by_app: BTreeMap<AppKey, Vec<usize>> = BTreeMap::new();
+        let mut kinds: BTreeMap<Traits, Vec<usize>> = BTreeMap::new();
         for (index, notice) in notices.iter().enumerate() {
-            if let Some(of_app) = by_app.get_mut(&notice.traits.app) {
-                of_app.push(index);
+            if let Some(of_kind) = kinds.get_mut(&notice.traits) {
+                of_kind.push(index);
             } else {
-                by_app.insert(notice.traits.app.clone(), vec![index]);
+                kinds.insert(notice.traits.clone(), vec![index]);
             }
         }
-        Self { shard, first, next, mark, notices, bytes, by_app }
+        Self { shard, first, next, mark, notices, bytes, kinds }
     }
 
     /// The notices that pass, from a place on.
     pub(super) fn passing<'b>(
         &'b self,
-        filter: &'b DecisionFilter,
+        filter: &DecisionFilter,
         from: &'b Place,
     ) -> impl Iterator<Item = &'b Notice> {
-        let (one_app, all) = match &filter.app {
-            Some(app) => (self.by_app.get(app).map_or(&[][..], Vec::as_slice), &[][..]),
-            None => (&[][..], self.notices.as_slice()),
-        };
-        let notices = one_app.iter().filter_map(|index| self.notices.get(*index)).chain(all);
-        notices.filter(move |notice| notice.place >= *from && filter.passes(&notice.traits))
+        let passing = self.kinds.iter().filter(|(traits, _)| filter.passes(traits));
+        let mut indices: Vec<usize> = passing.flat_map(|(_, of_kind)| of_kind).copied().collect();
+        indices.sort_unstable();
+        let notices = indices.into_iter().filter_map(|index| self.notices.get(index));
+        notices.filter(move |notice| notice.place >= *from)
     }
 }
 

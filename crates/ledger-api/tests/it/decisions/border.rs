@@ -179,3 +179,26 @@ fn many_corrections_of_one_record_are_gone_through_in_several_portions() {
     }
     assert_eq!(received, log.texts(0));
 }
+
+#[test]
+fn those_that_catch_up_together_get_what_the_log_has_wherever_they_begin() {
+    let runtime = runtime();
+    let mut filled = Filled::with(1);
+    let of = |number: usize| ["app", "rare"][usize::from(number % 50 == 7)];
+    let events = (0..1000).map(|number| (1, 1, installed(&format!("c{number:04}"), of(number), "EU", "EU")));
+    filled.take_all(0, events);
+    let (log, decisions) = (Log::of(&filled).texts(0), Decisions::of(Arc::clone(&filled.ledger), patient()));
+    let everything = DecisionFilter::default();
+    let rare = DecisionFilter { app: Some(app("rare")), ..everything.clone() };
+    // What the first of them read is kept for those that follow.
+    for had in [0, 1, 255, 256, 257, 900, 40] {
+        let mut begun = Subscriber::start(&runtime, &decisions, DecisionsFrom::Begin, everything.clone());
+        assert_eq!(begun.take(had), had);
+        for filter in [&everything, &rare] {
+            let left: Vec<_> = log[had..].iter().filter(|text| passes(filter, text)).cloned().collect();
+            let mut rest = begun.resumed(&decisions, filter.clone());
+            rest.take(left.len());
+            assert_eq!(rest.texts(), left, "behind {had}");
+        }
+    }
+}
