@@ -69,6 +69,9 @@ fn every_metric_of_alerts_and_dashboard_is_one_of_a_server() {
     let refused = metrics.as_str().unwrap().lines().find(|line| line.contains("code=\"unauthenticated\""));
     let refused = refused.expect("the refusal by query and code");
     assert!(refused.contains("query=\"Tenant\""), "{refused}");
+    let of_topic = |line: &&str| line.contains("shard=\"there-is-no-such-topic\"");
+    let stopped = metrics.as_str().unwrap().lines().find(of_topic).expect("the topic that is not there");
+    assert!(stopped.starts_with("realm_ledger_stopped{") && stopped.ends_with(" 1"), "{stopped}");
     server.drain();
 }
 

@@ -37,7 +37,8 @@ use ledger_core::ids::ClientKey;
 use ledger_core::time::Timestamp;
 use ledger_record::proof::line::LedgerSecret;
 use ledger_store::{
-    Catalog, Elsewhere, Halted, HistoryEvent, KnowledgeCut, ReadTier, Reader, ShardId, Snapshot, TornTenants,
+    Catalog, Elsewhere, Halted, HistoryEvent, KnowledgeCut, ReadTier, Reader, ShardId, Snapshot, StopCode,
+    TornTenants,
 };
 
 pub(crate) use cache::{Cache, CacheKey, Lru};
@@ -238,18 +239,16 @@ impl Ledger {
         self.shards.opening()
     }
 
-    /// The topics of which the brokers give this process nothing, if so, and the code.
+    /// The topics of which the brokers give this process nothing, and the code: those that it knows no partitions of, and
+    /// all, where they give it nothing at all.
     pub(crate) fn away_topics(&self) -> Vec<(String, &'static str)> {
-        let Some(Halted { code, .. }) = self.shards.away() else { return Vec::new() };
-        let topics: BTreeSet<String> = self
-            .shards
-            .elsewhere()
-            .into_iter()
-            .map(|part| match part {
-                Elsewhere::Topic(topic) | Elsewhere::Shard(ShardId { topic, .. }) => topic,
-            })
-            .collect();
-        topics.into_iter().map(|topic| (topic, code)).collect()
+        let away = self.shards.away();
+        let topics = self.shards.elsewhere().into_iter().filter_map(|part| match part {
+            Elsewhere::Topic(topic) => Some(topic),
+            Elsewhere::Shard(ShardId { topic, .. }) => away.is_some().then_some(topic),
+        });
+        let code = away.as_ref().map_or(StopCode::SourceUnreachable.as_str(), |away| away.code);
+        topics.collect::<BTreeSet<_>>().into_iter().map(|topic| (topic, code)).collect()
     }
 
     fn here(&self, shards: &[ShardSnapshot<'_>], now: Timestamp) -> Vec<FreshnessJson> {
