@@ -105,31 +105,27 @@ impl Feed {
         let mut heartbeat = Instant::now() + every;
         loop {
             changes.mark_unchanged();
-            let mut turn = None;
+            // First: a batch that is taken from the ring stays in memory, and many wait.
+            let turn = self.seat.0.turn().await;
             let steps = if heartbeat <= Instant::now() {
                 heartbeat = Instant::now() + every;
                 vec![Step::Item(DecisionItem::Heartbeat)]
             } else {
                 match self.next() {
                     NextStep::Send(steps) => steps,
-                    NextStep::Take(batches) => {
-                        turn = self.seat.0.turn().await;
-                        self.take(&batches)
-                    }
-                    NextStep::Read(id, handle, from) => {
-                        turn = self.seat.0.turn().await;
-                        match self.read(id, handle, from).await {
-                            Some(steps) => steps,
-                            // A panic, reported where it happened.
-                            None => return,
-                        }
-                    }
+                    NextStep::Take(batches) => self.take(&batches),
+                    NextStep::Read(id, handle, from) => match self.read(id, handle, from).await {
+                        Some(steps) => steps,
+                        // A panic, reported where it happened.
+                        None => return,
+                    },
                     NextStep::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
                         Some(steps) => steps,
                         None => return,
                     },
                     NextStep::End(end) => vec![Step::Item(DecisionItem::End(end))],
                     NextStep::Wait => {
+                        drop(turn);
                         tokio::select! {
                             _ = changes.changed() => {}
                             () = tokio::time::sleep_until(heartbeat) => {}

@@ -7,13 +7,13 @@ use ledger_record::record::Stream;
 /// Records that are not stored yet, by position.
 #[derive(Debug)]
 pub(crate) struct PendingRecords {
-    places: Vec<Place>,
+    places: Vec<PendingPlace>,
     bytes: Vec<u8>,
 }
 
 /// Where a record is: its end is where the next one begins.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct PendingPlace {
     key: usize,
     value: usize,
     seq: u64,
@@ -37,7 +37,7 @@ impl PendingRecords {
     pub(super) fn push(&mut self, stream: &Stream, seq: u64, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let begin = self.bytes.len();
         key::log::append_log(stream, seq, &mut self.bytes);
-        self.places.push(Place { key: begin, value: self.bytes.len(), seq });
+        self.places.push(PendingPlace { key: begin, value: self.bytes.len(), seq });
         write(&mut self.bytes);
         self.bytes.len() - begin
     }
@@ -56,7 +56,7 @@ impl PendingRecords {
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<PendingRecord<'_>> {
-        let Place { key, value, seq } = *self.places.get(index)?;
+        let PendingPlace { key, value, seq } = *self.places.get(index)?;
         let end = self.places.get(index + 1).map_or(self.bytes.len(), |next| next.key);
         Some(PendingRecord { key: self.bytes.get(key..value)?, value: self.bytes.get(value..end)?, seq })
     }
