@@ -21,11 +21,11 @@ type RunKey = (ShardId, u64);
 
 /// The runs that were read last, while anyone subscribes.
 #[derive(Debug)]
-pub(super) struct SharedReads(Mutex<Lru<RunKey, Arc<Run>>>);
+pub(super) struct SharedReads(Mutex<Lru<RunKey, Arc<RecordRun>>>);
 
 /// Records one after the other.
 #[derive(Debug)]
-struct Run {
+struct RecordRun {
     records: Vec<(Record, Offers)>,
     /// What all of them offer, each once.
     offers: Offers,
@@ -42,7 +42,7 @@ enum Offers {
 
 /// A run from a place on.
 pub(super) struct RestOfRun {
-    run: Arc<Run>,
+    run: Arc<RecordRun>,
     /// Records before the place.
     skipped: usize,
 }
@@ -84,7 +84,7 @@ impl Offers {
     }
 }
 
-impl Run {
+impl RecordRun {
     fn read(
         shard: &ShardId,
         snapshot: &Snapshot<'_>,
@@ -143,7 +143,7 @@ impl SharedReads {
         end: u64,
     ) -> Result<RestOfRun, ReadError> {
         let alone = || {
-            let run = Run::read(shard, snapshot, position, TOGETHER.min(end - position))?;
+            let run = RecordRun::read(shard, snapshot, position, TOGETHER.min(end - position))?;
             Ok(RestOfRun { run, skipped: 0 })
         };
         let first = position - position % TOGETHER;
@@ -155,7 +155,7 @@ impl SharedReads {
         let kept = self.lock().get(&key).cloned();
         let run = match kept {
             Some(kept) => kept,
-            None => match Run::read(shard, snapshot, first, TOGETHER) {
+            None => match RecordRun::read(shard, snapshot, first, TOGETHER) {
                 Ok(run) => {
                     self.lock().put(key, Arc::clone(&run), run.bytes());
                     run
@@ -171,7 +171,7 @@ impl SharedReads {
         self.lock().retain(|_| false);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lru<RunKey, Arc<Run>>> {
+    fn lock(&self) -> MutexGuard<'_, Lru<RunKey, Arc<RecordRun>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
