@@ -105,8 +105,7 @@ impl Feed {
         let mut heartbeat = Instant::now() + every;
         loop {
             changes.mark_unchanged();
-            // First: a batch that is taken from the ring stays in memory, and many wait.
-            let turn = self.seat.0.turn().await;
+            let mut turn = None;
             let steps = if heartbeat <= Instant::now() {
                 heartbeat = Instant::now() + every;
                 vec![Step::Item(DecisionItem::Heartbeat)]
@@ -114,18 +113,26 @@ impl Feed {
                 match self.next() {
                     NextStep::Send(steps) => steps,
                     NextStep::Take(batches) => self.take(&batches),
-                    NextStep::Read(id, handle, from) => match self.read(id, handle, from).await {
-                        Some(steps) => steps,
-                        // A panic, reported where it happened.
-                        None => return,
-                    },
+                    NextStep::Read(id, handle, from) => {
+                        turn = self.turn(heartbeat, &queue).await;
+                        if queue.is_closed() {
+                            return;
+                        }
+                        if turn.is_none() {
+                            continue;
+                        }
+                        match self.read(id, handle, from).await {
+                            Some(steps) => steps,
+                            // A panic, reported where it happened.
+                            None => return,
+                        }
+                    }
                     NextStep::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
                         Some(steps) => steps,
                         None => return,
                     },
                     NextStep::End(end) => vec![Step::Item(DecisionItem::End(end))],
                     NextStep::Wait => {
-                        drop(turn);
                         tokio::select! {
                             _ = changes.changed() => {}
                             () = tokio::time::sleep_until(heartbeat) => {}
@@ -138,6 +145,15 @@ impl Feed {
             if self.send(steps, turn, &queue).await.is_break() {
                 return;
             }
+        }
+    }
+
+    /// Waits for its turn; none: a heartbeat is due, the client is gone, or the server stops.
+    async fn turn(&self, heartbeat: Instant, queue: &Sender<Vec<Step>>) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            turn = self.seat.0.turn() => turn,
+            () = tokio::time::sleep_until(heartbeat) => None,
+            () = queue.closed() => None,
         }
     }
 

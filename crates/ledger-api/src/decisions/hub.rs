@@ -16,7 +16,7 @@ use super::shared_reads::SharedReads;
 use super::subscription::Subscription;
 use super::tail;
 use crate::ledger::Ledger;
-use crate::limits::{STREAM_READS_AT_A_TIME, SUBSCRIPTIONS_AT_A_TIME, SubscriptionBounds};
+use crate::limits::{CATCH_UPS_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::readers::ReaderThreads;
 
 /// The source of decisions for all doors. A copy is the same source.
@@ -28,6 +28,7 @@ pub(super) struct Hub {
     ledger: Arc<Ledger>,
     pub(super) readers: ReaderThreads,
     pub(super) reads: SharedReads,
+    /// Of those that catch up.
     turns: Arc<Semaphore>,
     ring: Mutex<Ring>,
     /// Counts what is new.
@@ -56,7 +57,7 @@ impl Decisions {
     pub(crate) fn new(ledger: Arc<Ledger>, readers: ReaderThreads, bounds: SubscriptionBounds) -> Self {
         metric::set_subscriptions(0);
         let ring = Mutex::new(Ring::new(bounds));
-        let (turns, changes) = (Arc::new(Semaphore::new(SUBSCRIPTIONS_AT_A_TIME)), watch::Sender::new(0));
+        let (turns, changes) = (Arc::new(Semaphore::new(CATCH_UPS_AT_A_TIME)), watch::Sender::new(0));
         Self(Arc::new(Hub { ledger, readers, reads: SharedReads::default(), turns, ring, changes }))
     }
 
@@ -102,6 +103,7 @@ impl Decisions {
     /// Ends every subscription: the server stops.
     pub fn close(&self) {
         self.0.lock().is_closed = true;
+        self.0.turns.close();
         self.0.wake();
     }
 }
@@ -119,9 +121,8 @@ impl Hub {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leave to make a portion, which is handed over or dropped with it.
+    /// Leave to read a portion, until it is handed over; none: the server stops.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        // It is never closed.
         Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 

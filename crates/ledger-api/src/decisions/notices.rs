@@ -124,19 +124,28 @@ impl<'a> Gathering<'a> {
         snapshot: &Snapshot<'_>,
         end: u64,
     ) -> Result<Portion, ReadError> {
-        while self.portion.next.position < end && self.begun.elapsed() < self.bounds.time {
-            let rest = reads.read_from(self.shard, snapshot, self.portion.next.position, end)?;
+        let from = self.portion.next.clone();
+        while self.portion.next.position < end {
+            let rest = match reads.read_from(self.shard, snapshot, self.portion.next.position, end) {
+                Ok(rest) => rest,
+                // The next portion begins with what does not read; what is before it is good.
+                Err(_) if self.portion.next != from => break,
+                Err(error) => return Err(error),
+            };
             let Some(rest_end) = rest.end() else { break };
-            if !rest.may_pass(self.filter) {
-                self.portion.next = Place::start(rest_end);
-                continue;
-            }
-            for (record, may_pass) in rest.records(self.filter) {
-                if !may_pass {
-                    self.portion.next = Place::start(record.position + 1);
-                } else if self.record(snapshot, record)?.is_break() {
-                    return self.ended(snapshot);
+            if rest.may_pass(self.filter) {
+                for (record, may_pass) in rest.records(self.filter) {
+                    if !may_pass {
+                        self.portion.next = Place::start(record.position + 1);
+                    } else if self.record(snapshot, record)?.is_break() {
+                        return self.ended(snapshot);
+                    }
                 }
+            } else {
+                self.portion.next = Place::start(rest_end);
+            }
+            if self.begun.elapsed() >= self.bounds.time {
+                break;
             }
         }
         self.ended(snapshot)

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ledger_core::tenant::Change;
 use ledger_record::json::notice::{NoticeScope, PublishingShard, notices};
 use ledger_record::record::{Content, Record};
 use ledger_store::{ReadError, ShardId, Snapshot};
@@ -103,7 +104,14 @@ impl RecordRun {
 
     /// About what it takes in memory: the parts of records, and what each of them is kept in.
     fn bytes(&self) -> usize {
-        let bytes = |(record, _): &(Record, Offers)| 2 * (size_of::<Record>() + record.encode().len());
+        let bytes = |(record, _): &(Record, Offers)| {
+            let changes = match &record.content {
+                Content::Event { outcome, .. } => outcome.changes.len(),
+                Content::Refused(_) | Content::Seal(_) | Content::Succession(_) => 0,
+            };
+            let parts = changes * (size_of::<Change>() + size_of::<Traits>());
+            2 * (size_of::<Record>() + record.encode().len()) + parts
+        };
         self.records.iter().map(bytes).sum()
     }
 }
@@ -157,7 +165,8 @@ impl SharedReads {
             Some(kept) => kept,
             None => match RecordRun::read(shard, snapshot, first, TOGETHER) {
                 Ok(run) => {
-                    self.lock().put(key, Arc::clone(&run), run.bytes());
+                    let bytes = run.bytes();
+                    self.lock().put(key, Arc::clone(&run), bytes);
                     run
                 }
                 // It may be damaged before the position only.
