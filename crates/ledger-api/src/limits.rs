@@ -283,9 +283,9 @@ impl Default for SubscriptionBounds {
 /// What is kept of the log that subscriptions have read last to catch up.
 pub const SHARED_READS_BYTES: usize = 32 * 1024 * 1024;
 
-/// Subscriptions that catch up at a time, each for a portion. The threads of the runtime are for questions, too: each waits
-/// until what is ready before it had its turn.
-pub const CATCH_UPS_AT_A_TIME: usize = 8;
+/// Portions that are made at a time for subscriptions that catch up, and for live ones. The threads of the runtime are for
+/// questions, too: each waits until what is ready before it had its turn.
+pub const PORTIONS_AT_A_TIME: usize = 8;
 
 /// Notices in a portion of a subscription that catches up.
 pub const CATCH_UP_NOTICES: usize = 500;

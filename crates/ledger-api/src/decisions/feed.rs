@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 
 use super::end::DecisionsEnd;
 use super::filter::DecisionFilter;
-use super::hub::Seat;
+use super::hub::{Seat, Turns};
 use super::mark::{Fit, LogMark};
 use super::metric;
 use super::notices::{Gathering, Portion, PortionBounds};
@@ -105,7 +105,9 @@ impl Feed {
         let mut heartbeat = Instant::now() + every;
         loop {
             changes.mark_unchanged();
-            let mut turn = None;
+            // First: a batch that is taken from the ring stays in memory, and many wait.
+            let is_live = matches!(self.mode, FeedMode::Live { .. });
+            let mut turn = if is_live { self.turn(&self.seat.0.live, heartbeat, &queue).await } else { None };
             let steps = if heartbeat <= Instant::now() {
                 heartbeat = Instant::now() + every;
                 vec![Step::Item(DecisionItem::Heartbeat)]
@@ -114,7 +116,7 @@ impl Feed {
                     NextStep::Send(steps) => steps,
                     NextStep::Take(batches) => self.take(&batches),
                     NextStep::Read(id, handle, from) => {
-                        turn = self.turn(heartbeat, &queue).await;
+                        turn = self.turn(&self.seat.0.catching_up, heartbeat, &queue).await;
                         if queue.is_closed() {
                             return;
                         }
@@ -133,6 +135,7 @@ impl Feed {
                     },
                     NextStep::End(end) => vec![Step::Item(DecisionItem::End(end))],
                     NextStep::Wait => {
+                        drop(turn);
                         tokio::select! {
                             _ = changes.changed() => {}
                             () = tokio::time::sleep_until(heartbeat) => {}
@@ -149,9 +152,14 @@ impl Feed {
     }
 
     /// Waits for its turn; none: a heartbeat is due, the client is gone, or the server stops.
-    async fn turn(&self, heartbeat: Instant, queue: &Sender<Vec<Step>>) -> Option<OwnedSemaphorePermit> {
+    async fn turn(
+        &self,
+        turns: &Turns,
+        heartbeat: Instant,
+        queue: &Sender<Vec<Step>>,
+    ) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
-            turn = self.seat.0.turn() => turn,
+            turn = turns.wait() => turn,
             () = tokio::time::sleep_until(heartbeat) => None,
             () = queue.closed() => None,
         }
@@ -178,7 +186,11 @@ impl Feed {
         let at = if matches!(steps.first(), Some(Step::Item(_))) { 0 } else { steps.len() };
         steps.splice(at..at, reached);
         let is_sent = match queue.try_send(steps) {
-            Ok(()) => true,
+            Ok(()) => {
+                // The others of this turn come before the next ones, and what they hand over is sent.
+                tokio::task::yield_now().await;
+                true
+            }
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(steps)) => {
                 drop(turn);

@@ -16,7 +16,7 @@ use super::shared_reads::SharedReads;
 use super::subscription::Subscription;
 use super::tail;
 use crate::ledger::Ledger;
-use crate::limits::{CATCH_UPS_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
+use crate::limits::{PORTIONS_AT_A_TIME, STREAM_READS_AT_A_TIME, SubscriptionBounds};
 use crate::readers::ReaderThreads;
 
 /// The source of decisions for all doors. A copy is the same source.
@@ -28,11 +28,28 @@ pub(super) struct Hub {
     ledger: Arc<Ledger>,
     pub(super) readers: ReaderThreads,
     pub(super) reads: SharedReads,
-    /// Of those that catch up.
-    turns: Arc<Semaphore>,
+    pub(super) catching_up: Turns,
+    pub(super) live: Turns,
     ring: Mutex<Ring>,
     /// Counts what is new.
     changes: watch::Sender<u64>,
+}
+
+/// Whose turn it is to make a portion. Those that catch up wait for the disk, so live ones have turns of their own.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PORTIONS_AT_A_TIME)))
+    }
+}
+
+impl Turns {
+    /// Leave to make a portion, until it is handed over; none: the server stops.
+    pub(super) async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).acquire_owned().await.ok()
+    }
 }
 
 /// A subscription's place among the others, until it is dropped.
@@ -57,8 +74,9 @@ impl Decisions {
     pub(crate) fn new(ledger: Arc<Ledger>, readers: ReaderThreads, bounds: SubscriptionBounds) -> Self {
         metric::set_subscriptions(0);
         let ring = Mutex::new(Ring::new(bounds));
-        let (turns, changes) = (Arc::new(Semaphore::new(CATCH_UPS_AT_A_TIME)), watch::Sender::new(0));
-        Self(Arc::new(Hub { ledger, readers, reads: SharedReads::default(), turns, ring, changes }))
+        let (catching_up, live) = (Turns::default(), Turns::default());
+        let (reads, changes) = (SharedReads::default(), watch::Sender::new(0));
+        Self(Arc::new(Hub { ledger, readers, reads, catching_up, live, ring, changes }))
     }
 
     /// Begins a subscription. It runs on the runtime of the caller until it is dropped, or ends.
@@ -103,7 +121,8 @@ impl Decisions {
     /// Ends every subscription: the server stops.
     pub fn close(&self) {
         self.0.lock().is_closed = true;
-        self.0.turns.close();
+        self.0.catching_up.0.close();
+        self.0.live.0.close();
         self.0.wake();
     }
 }
@@ -119,11 +138,6 @@ impl Hub {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leave to read a portion, until it is handed over; none: the server stops.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {

@@ -21,8 +21,8 @@
 //!   up from its place in the cursor; one that is released, or does not read, is reported.
 //! - Only what survives a power loss is reported (I-7).
 //! - The cursor counts what the filter leaves out, so a rare decision does not mean a long way back.
-//! - What those that catch up read of the log is read once for all that come along, and eight of them read at a time: a
-//!   thousand leave questions their answers, and live subscriptions their pace.
+//! - What those that catch up read of the log is read once for all that come along. Eight of them, and eight live ones, make a
+//!   portion at a time: a thousand leave questions their answers.
 //! - It costs two portions of some ten kilobytes while its client does not read, and no thread (I-8).
 
 mod end;
