@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 
 use super::end::DecisionsEnd;
 use super::filter::DecisionFilter;
-use super::hub::{Seat, Turns};
+use super::hub::Seat;
 use super::mark::{Fit, LogMark};
 use super::metric;
 use super::notices::{Gathering, Portion, PortionBounds};
@@ -106,8 +106,10 @@ impl Feed {
         loop {
             changes.mark_unchanged();
             // First: a batch that is taken from the ring stays in memory, and many wait.
-            let is_live = matches!(self.mode, FeedMode::Live { .. });
-            let mut turn = if is_live { self.turn(&self.seat.0.live, heartbeat, &queue).await } else { None };
+            let turn = self.turn(heartbeat, &queue).await;
+            if queue.is_closed() {
+                return;
+            }
             let steps = if heartbeat <= Instant::now() {
                 heartbeat = Instant::now() + every;
                 vec![Step::Item(DecisionItem::Heartbeat)]
@@ -115,20 +117,11 @@ impl Feed {
                 match self.next() {
                     NextStep::Send(steps) => steps,
                     NextStep::Take(batches) => self.take(&batches),
-                    NextStep::Read(id, handle, from) => {
-                        turn = self.turn(&self.seat.0.catching_up, heartbeat, &queue).await;
-                        if queue.is_closed() {
-                            return;
-                        }
-                        if turn.is_none() {
-                            continue;
-                        }
-                        match self.read(id, handle, from).await {
-                            Some(steps) => steps,
-                            // A panic, reported where it happened.
-                            None => return,
-                        }
-                    }
+                    NextStep::Read(id, handle, from) => match self.read(id, handle, from).await {
+                        Some(steps) => steps,
+                        // A panic, reported where it happened.
+                        None => return,
+                    },
                     NextStep::Compare(id, handle, mark) => match self.compare(&id, handle, mark).await {
                         Some(steps) => steps,
                         None => return,
@@ -152,12 +145,12 @@ impl Feed {
     }
 
     /// Waits for its turn; none: a heartbeat is due, the client is gone, or the server stops.
-    async fn turn(
-        &self,
-        turns: &Turns,
-        heartbeat: Instant,
-        queue: &Sender<Vec<Step>>,
-    ) -> Option<OwnedSemaphorePermit> {
+    async fn turn(&self, heartbeat: Instant, queue: &Sender<Vec<Step>>) -> Option<OwnedSemaphorePermit> {
+        let hub = &self.seat.0;
+        let turns = match self.mode {
+            FeedMode::CatchingUp => &hub.catching_up,
+            FeedMode::Live { .. } => &hub.live,
+        };
         tokio::select! {
             turn = turns.wait() => turn,
             () = tokio::time::sleep_until(heartbeat) => None,
@@ -209,9 +202,7 @@ impl Feed {
         if self.shards.is_none() || ring.generation != self.generation {
             let steps = self.look_at_shards(&ring);
             self.mode = FeedMode::CatchingUp;
-            if !steps.is_empty() {
-                return NextStep::Send(steps);
-            }
+            return NextStep::Send(steps);
         }
         if let Some(next) = self.next_to_compare(&ring) {
             return next;
@@ -224,8 +215,9 @@ impl Feed {
             return NextStep::End(DecisionsEnd::SlowConsumer { notices, bytes });
         }
         let Some(batches) = ring.from(next) else {
+            // Its turn is one of the live ones, who wait for no disk.
             self.mode = FeedMode::CatchingUp;
-            return self.next_to_read(&ring);
+            return NextStep::Send(Vec::new());
         };
         let batches: Vec<_> = batches.take(BATCHES_AT_A_TIME).cloned().collect();
         if batches.is_empty() { NextStep::Wait } else { NextStep::Take(batches) }

@@ -36,7 +36,7 @@ pub(super) struct Hub {
 }
 
 /// Whose turn it is to make a portion. Those that catch up wait for the disk, so live ones have turns of their own.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Turns(Arc<Semaphore>);
 
 impl Default for Turns {

@@ -2,6 +2,7 @@
 //! about the same place: each of them would fetch and decode the same records, and look at each for what its filter lets
 //! pass. So they are read once, with what filters look at; a run in which nothing passes is left out as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger_core::tenant::Change;
@@ -36,7 +37,7 @@ struct RecordRun {
 #[derive(Debug)]
 enum Offers {
     /// Those with these traits.
-    Notices(Vec<Traits>),
+    Notices(BTreeSet<Traits>),
     /// Also corrections of an app's event, which are not in its record.
     Corrections,
 }
@@ -53,7 +54,7 @@ impl Offers {
         let ShardId { topic, partition } = shard;
         let shard = PublishingShard { topic, partition: *partition };
         let Content::Event { event, outcome, .. } = &record.content else {
-            return Self::Notices(Vec::new());
+            return Self::Notices(BTreeSet::new());
         };
         let Some(client) = event.client() else { return Self::Corrections };
         let notices = outcome
@@ -65,13 +66,7 @@ impl Offers {
 
     fn add(&mut self, more: &Self) {
         match (&mut *self, more) {
-            (Self::Notices(all), Self::Notices(more)) => {
-                for traits in more {
-                    if !all.contains(traits) {
-                        all.push(traits.clone());
-                    }
-                }
-            }
+            (Self::Notices(all), Self::Notices(more)) => all.extend(more.iter().cloned()),
             (_, Self::Corrections) => *self = Self::Corrections,
             (Self::Corrections, Self::Notices(_)) => {}
         }
@@ -92,7 +87,7 @@ impl RecordRun {
         first: u64,
         count: u64,
     ) -> Result<Arc<Self>, ReadError> {
-        let (mut records, mut offers) = (Vec::new(), Offers::Notices(Vec::new()));
+        let (mut records, mut offers) = (Vec::new(), Offers::Notices(BTreeSet::new()));
         for record in snapshot.records_from(first)?.take(usize::try_from(count).unwrap_or(usize::MAX)) {
             let record = record?;
             let of_record = Offers::of(shard, &record);
