@@ -89,12 +89,22 @@ impl RecordRun {
     ) -> Result<Arc<Self>, ReadError> {
         let (mut records, mut offers) = (Vec::new(), Offers::Notices(BTreeSet::new()));
         for record in snapshot.records_from(first)?.take(usize::try_from(count).unwrap_or(usize::MAX)) {
-            let record = record?;
+            let record = match record {
+                Ok(record) => record,
+                // What is before it is good; whoever begins with it hears of it.
+                Err(_) if !records.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             let of_record = Offers::of(shard, &record);
             offers.add(&of_record);
             records.push((record, of_record));
         }
         Ok(Arc::new(Self { records, offers }))
+    }
+
+    /// It was read to its end.
+    fn is_whole(&self) -> bool {
+        self.records.len() as u64 == TOGETHER
     }
 
     /// About what it takes in memory: the parts of records, and what each of them is kept in.
@@ -159,13 +169,13 @@ impl SharedReads {
         let run = match kept {
             Some(kept) => kept,
             None => match RecordRun::read(shard, snapshot, first, TOGETHER) {
-                Ok(run) => {
+                Ok(run) if run.is_whole() => {
                     let bytes = run.bytes();
                     self.lock().put(key, Arc::clone(&run), bytes);
                     run
                 }
                 // It may be damaged before the position only.
-                Err(_) => return alone(),
+                Ok(_) | Err(_) => return alone(),
             },
         };
         Ok(RestOfRun { run, skipped: usize::try_from(position - first).unwrap_or(usize::MAX) })

@@ -386,7 +386,12 @@ impl Publishing {
             }
         } else {
             for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
-                self.send_record(id, &snapshot, &record?, published, &mut sent)?;
+                match record {
+                    Ok(record) => self.send_record(id, &snapshot, &record, published, &mut sent)?,
+                    // The next step begins with it: what was sent is not sent once more.
+                    Err(_) if sent.next > from => break,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(sent)

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use ledger_record::proof::line::LedgerSecret;
 use ledger_record::proof::note::SignerKey;
-use ledger_store::{Catalog, Halted, PreviousLeaves, Served, ShardId, ShardStatus, SignedCheckpoint};
+use ledger_store::{
+    Catalog, Halted, PreviousLeaves, ReadError, Served, ShardId, ShardStatus, SignedCheckpoint,
+};
 use tracing::{debug, error, info, warn};
 
 use crate::kafka::KafkaOptions;
@@ -320,7 +322,12 @@ impl ShardSigning {
         let passes = |halt: &SigningHalt| {
             matches!(halt, SigningHalt::Behind { .. } | SigningHalt::SignedElsewhere { .. })
         };
-        if matches!(failure, SigningFailure::Halt(halt) if !passes(halt)) {
+        let stays = match failure {
+            SigningFailure::Halt(halt) => !passes(halt),
+            SigningFailure::Read(ReadError::Damaged(_)) => true,
+            _ => false,
+        };
+        if stays {
             error!(shard = %self.id, code, reason = %failure, "not signed");
         } else if self.catalog.away().is_some() {
             // The consumer has reported that.

@@ -178,6 +178,7 @@ impl SigningFailure {
             Self::CheckpointLog(CheckpointLogError::Hidden { .. }) => "transaction-hanging",
             Self::CheckpointLog(_) => "checkpoint-not-published",
             Self::KeptNote(_) => "checkpoint-not-kept",
+            Self::Read(ReadError::Damaged(_)) => "log-damaged",
             Self::Read(_) => "store",
             Self::Origin(_) => "no-origin",
         }

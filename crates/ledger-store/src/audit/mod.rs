@@ -218,7 +218,7 @@ impl AuditWriter {
     }
 
     fn read_unsealed(&mut self, database: &Database, from: u64, size: u64) -> Result<(), ReadError> {
-        let read = |family| PlacedEntries::new(database, family, from, ReadOptions::default());
+        let read = |family| PlacedEntries::new(database, family, from..size, ReadOptions::default());
         let (mut positions, mut leaves) = (read(Family::Positions)?, read(Family::Leaves)?);
         for index in from..size {
             let LogKey { stream, seq } = decode::reference(index, positions.expect(index)?)?;

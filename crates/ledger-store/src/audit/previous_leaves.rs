@@ -36,8 +36,7 @@ impl Snapshot<'_> {
     ) -> Result<impl Iterator<Item = Result<(Record, LeafContext), ReadError>> + use<'s>, ReadError> {
         let wanted = usize::try_from(positions.end.saturating_sub(positions.start)).unwrap_or(usize::MAX);
         let mut records = self.records_from(positions.start)?.take(wanted);
-        let mut leaves =
-            PlacedEntries::new(self.database(), Family::Leaves, positions.start, self.options())?;
+        let mut leaves = PlacedEntries::new(self.database(), Family::Leaves, positions, self.options())?;
         let mut next = move || {
             let some = records.by_ref().take(POSITIONS_AT_A_TIME).collect::<Result<Vec<_>, _>>()?;
             let own = some.iter().map(|record| leaf_of(record.position, leaves.expect(record.position)?));

@@ -115,7 +115,7 @@ fn stored_nodes(
 ) -> Result<Vec<Hash>, ReadError> {
     let indices = first.index..first.index.saturating_add(count);
     if first.level == 0 {
-        let mut leaves = PlacedEntries::new(database, Family::Leaves, first.index, options)?;
+        let mut leaves = PlacedEntries::new(database, Family::Leaves, indices.clone(), options)?;
         return indices.map(|index| Ok(leaf_of(index, leaves.expect(index)?)?.hash)).collect();
     }
     let key_of = |index| evidence::tree_node(Node { index, ..first }).to_vec();

@@ -310,8 +310,8 @@ impl Reader {
         mut take: impl FnMut(ClientKey) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let mut references =
-            PlacedEntries::new(self.database(), Family::Positions, from, ReadOptions::default())?;
-        while let Some((position, reference)) = references.step()?.filter(|(position, _)| *position < until) {
+            PlacedEntries::new(self.database(), Family::Positions, from..until, ReadOptions::default())?;
+        while let Some((position, reference)) = references.step()? {
             if let LogKey { stream: Stream::Tenant(client), seq: 1 } = decode::reference(position, reference)?
             {
                 take(client)?;

@@ -12,28 +12,48 @@ use crate::db::database::{Database, damaged};
 use crate::db::scan::{Scan, everything, everything_from};
 use crate::error::{Damage, Damaged, ReadError, StorageError};
 
-/// The entries of a family in order, from a position on. Entries are lent until the next step.
+/// The entries of a family in order, for a range of positions that all have one. Entries are lent until the next step; behind
+/// an error nothing more is to be asked.
 pub(crate) struct PlacedEntries<'a> {
     rows: Scan<'a>,
     row: PlacedRow,
     /// Position of the next entry, at the earliest.
     next: u64,
+    end: u64,
 }
 
 impl<'a> PlacedEntries<'a> {
     pub(crate) fn new(
         database: &'a Database,
         family: Family,
-        from: u64,
+        positions: Range<u64>,
         options: ReadOptions,
     ) -> Result<Self, StorageError> {
-        let start = key::position(row_of(from)).to_vec();
+        let start = key::position(row_of(positions.start)).to_vec();
         let rows = database.scan(family, everything_from(start), options)?;
-        Ok(Self { rows, row: PlacedRow::default(), next: from })
+        Ok(Self { rows, row: PlacedRow::default(), next: positions.start, end: positions.end })
+    }
+
+    /// All that are there, for a check that knows which must be, and expects each.
+    pub(crate) fn all(
+        database: &'a Database,
+        family: Family,
+        options: ReadOptions,
+    ) -> Result<Self, StorageError> {
+        Self::new(database, family, 0..u64::MAX, options)
+    }
+
+    /// The next entry of the range, with its position: one that is missing is damage, also the last one.
+    pub(crate) fn step(&mut self) -> Result<Option<(u64, &[u8])>, ReadError> {
+        let position = self.next;
+        if position >= self.end {
+            return Ok(None);
+        }
+        Ok(Some((position, self.expect(position)?)))
     }
 
     /// The next entry that is there, with its position.
-    pub(crate) fn step(&mut self) -> Result<Option<(u64, &[u8])>, ReadError> {
+    fn stored(&mut self) -> Result<Option<(u64, &[u8])>, ReadError> {
         loop {
             let position = self.next;
             if let Some(range) = self.row.range(position) {
@@ -50,7 +70,7 @@ impl<'a> PlacedEntries<'a> {
     /// The entry with a position, which must be the next one.
     pub(crate) fn expect(&mut self, position: u64) -> Result<&[u8], ReadError> {
         let family = self.rows.family();
-        match self.step()? {
+        match self.stored()? {
             Some((found, entry)) if found == position => Ok(entry),
             _ => Err(missing(family, position)),
         }
@@ -59,7 +79,7 @@ impl<'a> PlacedEntries<'a> {
     /// There is no further one.
     pub(crate) fn expect_end(&mut self) -> Result<(), ReadError> {
         let family = self.rows.family();
-        match self.step()? {
+        match self.stored()? {
             None => Ok(()),
             Some((at, _)) => Err(damaged(family, &key::position(at), Damage::Misplaced).into()),
         }
@@ -162,7 +182,7 @@ impl LastRow {
     /// The one of a family that has so many entries.
     pub(crate) fn read(database: &Database, family: Family, size: u64) -> Result<Self, ReadError> {
         let mut last = Self { next: row_of(size), bytes: Vec::new() };
-        let mut entries = PlacedEntries::new(database, family, last.next, ReadOptions::default())?;
+        let mut entries = PlacedEntries::new(database, family, last.next..size, ReadOptions::default())?;
         for position in last.next..size {
             push(&mut last.bytes, entries.expect(position)?);
         }

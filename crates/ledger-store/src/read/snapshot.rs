@@ -150,7 +150,8 @@ impl<'a> Snapshot<'a> {
         if end - first > most {
             return Ok(None);
         }
-        let mut references = PlacedEntries::new(self.database, Family::Positions, first, self.options())?;
+        let mut references =
+            PlacedEntries::new(self.database, Family::Positions, first..end, self.options())?;
         let mut clients = BTreeSet::new();
         while let Some((position, reference)) = references.step()? {
             if let Stream::Tenant(client) = decode::reference(position, reference)?.stream {
@@ -178,9 +179,13 @@ impl<'a> Snapshot<'a> {
         read_timelines(self.database, self.options())
     }
 
-    /// The record with a position.
+    /// The record with a position; none behind the end of the log.
     pub fn record_at(&self, position: u64) -> Result<Option<Record>, ReadError> {
-        decode::stored_record(self.database, position, &self.options())
+        let record = decode::stored_record(self.database, position, &self.options())?;
+        if record.is_none() && position < self.head()?.next_position {
+            return Err(missing(Family::Positions, position));
+        }
+        Ok(record)
     }
 
     /// All records in order of position, from `position` on.
@@ -188,8 +193,8 @@ impl<'a> Snapshot<'a> {
         &self,
         position: u64,
     ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'_, 'a>, ReadError> {
-        let mut references = PlacedEntries::new(self.database, Family::Positions, position, self.options())?;
-        let mut next = position;
+        let positions = position..self.head()?.next_position;
+        let mut references = PlacedEntries::new(self.database, Family::Positions, positions, self.options())?;
         let mut fetched = Vec::new().into_iter();
         let mut failed = false;
         Ok(std::iter::from_fn(move || {
@@ -197,38 +202,40 @@ impl<'a> Snapshot<'a> {
                 return None;
             }
             if fetched.as_slice().is_empty() {
-                match self.fetch(&mut references, &mut next) {
-                    Ok(records) => fetched = records.into_iter(),
-                    Err(error) => {
-                        failed = true;
-                        return Some(Err(error));
-                    }
-                }
+                fetched = self.fetch(&mut references).into_iter();
             }
-            fetched.next().map(Ok)
+            let record = fetched.next();
+            failed = matches!(record, Some(Err(_)));
+            record
         }))
     }
 
-    /// The next records in order of position, many in one read.
-    fn fetch(&self, references: &mut PlacedEntries<'_>, next: &mut u64) -> Result<Vec<Record>, ReadError> {
-        let mut keys = Vec::with_capacity(POSITIONS_AT_A_TIME);
+    /// The next records in order of position, many in one read, up to the first that does not read.
+    fn fetch(&self, references: &mut PlacedEntries<'_>) -> Vec<Result<Record, ReadError>> {
+        let (mut positions, mut keys, mut failure) = (Vec::new(), Vec::new(), None);
         while keys.len() < POSITIONS_AT_A_TIME {
-            let Some((found, reference)) = references.step()? else { break };
-            let expected = *next + keys.len() as u64;
-            if found != expected {
-                return Err(missing(Family::Positions, expected));
+            match references.step() {
+                Ok(Some((position, reference))) => {
+                    positions.push(position);
+                    keys.push(reference.to_vec());
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(Err(error));
+                    break;
+                }
             }
-            keys.push(reference.to_vec());
         }
-        let values = self.database.get_many(Family::Log, &keys, &self.options())?;
-        let first = *next;
-        *next += keys.len() as u64;
-        // Counted from 0: a range that begins at the position would count on behind the last one.
-        let records = keys.iter().zip(values).enumerate().map(|(index, (reference, value))| {
-            let value = value.ok_or_else(|| damaged(Family::Log, reference, Damage::Missing))?;
-            decode::record_at(first + index as u64, reference, &value)
-        });
-        records.collect()
+        let values = match self.database.get_many(Family::Log, &keys, &self.options()) {
+            Ok(values) => values,
+            Err(error) => return vec![Err(error.into())],
+        };
+        let records =
+            positions.into_iter().zip(keys.iter().zip(values)).map(|(position, (reference, value))| {
+                let value = value.ok_or_else(|| damaged(Family::Log, reference, Damage::Missing))?;
+                decode::record_at(position, reference, &value)
+            });
+        records.chain(failure).collect()
     }
 
     /// The records of a stream in order of seq, from `from_seq` on. [`Stream::Rejected`] is the quarantine.

@@ -109,10 +109,33 @@ fn position_without_record_is_damage() {
     batch.delete_cf(family(Family::Positions), key::position(32));
     batch.delete_cf(family(Family::Log), key::log::log(&Stream::Tenant(client("acme")), 3));
     reader.database().write(batch, &WriteOptions::default()).unwrap();
-    let damaged = damage_of(reader.snapshot().records_from(0).unwrap().find_map(Result::err).unwrap());
+    let damaged = damage_of(reader.snapshot().records_from(3).unwrap().find_map(Result::err).unwrap());
     assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(32).to_vec()));
     let damaged = damage_of(reader.snapshot().record_at(2).unwrap_err());
     assert!(matches!((damaged.family, damaged.cause), (Family::Log, Damage::Missing)));
+}
+
+/// Otherwise the log would seem to end there, and whoever follows it would ask for the rest for ever.
+#[test]
+fn lost_end_of_the_positions_is_damage() {
+    let ledger = Ledger::new();
+    let mut shard = ledger.shard();
+    append(&mut shard, (0..100).map(|hour| installed("acme", "app", &format!("e{hour}"), hour, "EU")));
+    let reader = shard.reader();
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(reader.database().family(Family::Positions).unwrap(), key::position(96));
+    reader.database().write(batch, &WriteOptions::default()).unwrap();
+    for (from, whole) in [(0, 96), (95, 1), (96, 0), (99, 0)] {
+        let snapshot = reader.snapshot();
+        let mut records = snapshot.records_from(from).unwrap();
+        assert_eq!(records.by_ref().take(whole).flatten().count(), whole, "from {from}");
+        let damaged = damage_of(records.next().unwrap().unwrap_err());
+        assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(from.max(96)).to_vec()));
+    }
+    assert_eq!(reader.snapshot().records_from(100).unwrap().count(), 0, "the log ends there");
+    assert!(reader.snapshot().record_at(98).is_err() && reader.snapshot().record_at(100).unwrap().is_none());
+    let ahead = reader.snapshot().tenants_ahead_of(hour(200), 1000);
+    assert!(ahead.is_err(), "{ahead:?}");
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl<'s, 'a> Leaves<'s, 'a> {
         secret: &'s LedgerSecret,
         signed: &'s [Checkpoint],
     ) -> Result<Self, VerifyError> {
-        let rows = PlacedEntries::new(snapshot.database, Family::Leaves, 0, snapshot.sweeping());
+        let rows = PlacedEntries::all(snapshot.database, Family::Leaves, snapshot.sweeping());
         let (rows, seals) = (rows.map_err(ReadError::from)?, Seals::new(snapshot)?);
         let leaves = Self { snapshot, secret, signed, rows, seals, tree: Frontier::default() };
         leaves.compare_signed()?;
@@ -191,7 +191,7 @@ impl<'s, 'a> Order<'s, 'a> {
     pub(super) fn new(snapshot: &'s Snapshot<'a>, sources: &'s Sources) -> Result<Self, ReadError> {
         Ok(Self {
             sources,
-            positions: PlacedEntries::new(snapshot.database, Family::Positions, 0, snapshot.sweeping())?,
+            positions: PlacedEntries::all(snapshot.database, Family::Positions, snapshot.sweeping())?,
             seals: Seals::new(snapshot)?,
             sealing: Sealing::default(),
             offsets: Offsets::new(snapshot)?,

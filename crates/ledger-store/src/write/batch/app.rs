@@ -195,7 +195,7 @@ impl<'a> AffectedTenants<'a> {
         let first = decode::first_recorded_since(database, end, since, &ReadOptions::default())?;
         let options = ReadOptions::default();
         Ok(if end - first < installations {
-            Self::Records(PlacedEntries::new(database, Family::Positions, first, options)?)
+            Self::Records(PlacedEntries::new(database, Family::Positions, first..end, options)?)
         } else {
             Self::Installations(database.scan(Family::Index, prefixed(app_prefix(app)), options)?)
         })
