@@ -33,8 +33,8 @@
 //!
 //! Each value begins with the version of its layout, now [`codec::FORMAT`]. A value of a newer version is
 //! told from a damaged one. The layout is derived from the domain types themselves; `tests/golden` holds the bytes of
-//! every kind of value and every variant. Once a format is released, a type that must still be read as it was gets a
-//! module of its own beside the domain type.
+//! every kind of value and every variant. This one is frozen: a type that changes from here on is still read
+//! as it was, by a module of its own beside the domain type.
 //!
 //! # JSON
 //!
