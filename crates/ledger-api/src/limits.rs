@@ -195,7 +195,8 @@ pub const MAKES_ROOM_AFTER: Duration = Duration::from_millis(250);
 /// How long the listener waits for room before it looks for it again.
 pub const ROOM_RETRY: Duration = Duration::from_millis(20);
 
-/// How long the rest of a refused request is read and dropped, so that the client gets to read why.
+/// How long the rest of a refused request is read and dropped, so that the client gets to read why; on HTTP/2, what a client
+/// still sends while it reads the end of its last answer.
 pub const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a connection of HTTP/2 has for what it has left to send, once the server stops and its last question is

@@ -60,7 +60,7 @@ pub(super) struct Socket<S> {
     is_idle: bool,
     /// TLS holds bytes that the system does not take yet.
     is_flushing: bool,
-    /// Set once a request was refused that was not read to its end.
+    /// Set once a request was refused that was not read to its end, and at the end of a connection of HTTP/2.
     lingers_until: Option<Instant>,
 }
 
@@ -314,6 +314,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         ready!(this.poll_replaced(context))?;
         let shut = Pin::new(&mut this.inner).poll_shutdown(context);
         ready!(this.flushed_in_time(context, shut))?;
+        if this.frames.is_some() {
+            // A client tells what it has read, also of the last answer: nobody read that any more.
+            this.lingers_until.get_or_insert_with(|| Instant::now() + LINGER);
+        }
         if let Some(until) = this.lingers_until {
             ready!(this.poll_linger(until, context));
         }
