@@ -106,15 +106,9 @@ impl<'a> Gathering<'a> {
 
     /// Out of the log, up to the first position that is not durable yet.
     pub(super) fn log(mut self, snapshot: &Snapshot<'_>, end: u64) -> Result<Portion, ReadError> {
-        let from = self.portion.next.clone();
-        if from.position < end {
-            for record in snapshot.records_from(from.position)? {
-                let record = match record {
-                    Ok(record) => record,
-                    // The next portion begins with it; what is before it is good.
-                    Err(_) if self.portion.next != from => break,
-                    Err(error) => return Err(error),
-                };
+        if self.portion.next.position < end {
+            for record in snapshot.readable_from(self.portion.next.position)? {
+                let record = record?;
                 if record.position >= end || self.record(snapshot, &record)?.is_break() {
                     break;
                 }

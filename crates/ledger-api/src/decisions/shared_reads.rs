@@ -88,13 +88,8 @@ impl RecordRun {
         count: u64,
     ) -> Result<Arc<Self>, ReadError> {
         let (mut records, mut offers) = (Vec::new(), Offers::Notices(BTreeSet::new()));
-        for record in snapshot.records_from(first)?.take(usize::try_from(count).unwrap_or(usize::MAX)) {
-            let record = match record {
-                Ok(record) => record,
-                // What is before it is good; whoever begins with it hears of it.
-                Err(_) if !records.is_empty() => break,
-                Err(error) => return Err(error),
-            };
+        for record in snapshot.readable_from(first)?.take(usize::try_from(count).unwrap_or(usize::MAX)) {
+            let record = record?;
             let of_record = Offers::of(shard, &record);
             offers.add(&of_record);
             records.push((record, of_record));

@@ -385,13 +385,9 @@ impl Publishing {
                 self.send_record(id, &snapshot, record, published, &mut sent)?;
             }
         } else {
-            for record in snapshot.records_from(from)?.take(RECORDS_AT_ONCE) {
-                match record {
-                    Ok(record) => self.send_record(id, &snapshot, &record, published, &mut sent)?,
-                    // The next step begins with it: what was sent is not sent once more.
-                    Err(_) if sent.next > from => break,
-                    Err(error) => return Err(error.into()),
-                }
+            // What was sent before one that does not read is not sent once more.
+            for record in snapshot.readable_from(from)?.take(RECORDS_AT_ONCE) {
+                self.send_record(id, &snapshot, &record?, published, &mut sent)?;
             }
         }
         Ok(sent)

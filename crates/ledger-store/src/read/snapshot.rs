@@ -210,6 +210,18 @@ impl<'a> Snapshot<'a> {
         }))
     }
 
+    /// The same as far as they read: an error only if it is the first. Whoever goes on behind the last one hears of it then.
+    pub fn readable_from(
+        &self,
+        position: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, ReadError>> + use<'_, 'a>, ReadError> {
+        let mut is_first = true;
+        Ok(self.records_from(position)?.take_while(move |record| {
+            let was_first = std::mem::replace(&mut is_first, false);
+            record.is_ok() || was_first
+        }))
+    }
+
     /// The next records in order of position, many in one read, up to the first that does not read.
     fn fetch(&self, references: &mut PlacedEntries<'_>) -> Vec<Result<Record, ReadError>> {
         let (mut positions, mut keys, mut failure) = (Vec::new(), Vec::new(), None);

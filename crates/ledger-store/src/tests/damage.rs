@@ -131,6 +131,8 @@ fn lost_end_of_the_positions_is_damage() {
         assert_eq!(records.by_ref().take(whole).flatten().count(), whole, "from {from}");
         let damaged = damage_of(records.next().unwrap().unwrap_err());
         assert_eq!((damaged.family, damaged.key), (Family::Positions, key::position(from.max(96)).to_vec()));
+        let readable: Vec<_> = snapshot.readable_from(from).unwrap().map(|record| record.is_ok()).collect();
+        assert_eq!(readable, if whole == 0 { vec![false] } else { vec![true; whole] }, "from {from}");
     }
     assert_eq!(reader.snapshot().records_from(100).unwrap().count(), 0, "the log ends there");
     assert!(reader.snapshot().record_at(98).is_err() && reader.snapshot().record_at(100).unwrap().is_none());
